@@ -1,0 +1,50 @@
+# Everything a developer types. `make demo` and `make test` set up what they need on a fresh machine.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench fuzz docs
+
+help: ## show these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.development ## install everything that is needed to work on Doorward
+
+demo: .venv/.server ## play the whole scene: identity, token, allowed and refused calls, revocation, audit
+	$(BIN)/doorward demo
+
+test: .venv/.development ## run all tests
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest
+
+check: .venv/.development ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/.development ## format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.development ## measure what each part of a request costs in process
+	$(BIN)/python benchmarks/request_in_process.py
+
+fuzz: .venv/.development ## run the property tests for much longer
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/properties tests/unit/http tests/unit/intent --timeout 3600
+
+docs: .venv/.development ## write the generated pages of docs/reference anew
+	$(BIN)/python -m tests.architecture.write_reference
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Doorward needs Python 3.11 or newer; say: make PYTHON=python3.11 ...'; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.server: requirements/server.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/.development: requirements/development.txt .venv/.server
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@touch $@

@@ -1,0 +1,191 @@
+"""Writes the JSON members of request and response records; knows neither the chain nor where lines go.
+
+Lines are put together from encoded pieces. What a principal and a decision contribute is encoded once and kept: the
+pieces of a principal for as long as the same object comes again, those of a permit under every fact that they hold.
+"""
+
+from typing import Final, NamedTuple
+
+from gateway.audit.clean import Quoted, QuotedList, QuotedMap
+from gateway.audit.facts import Credential, Head
+from gateway.errors import Refusal
+from gateway.model import Outcome, Permit, Principal, Upstream, Use
+
+OPENING: Final = 23 << 10
+"""More bytes than any request record with its newline."""
+CLOSING: Final = 5 << 10
+"""More bytes than any response record with its newline."""
+CLOSING_REST: Final = 1 << 10
+"""More bytes than what a response record adds to the members that are known when the request record is written."""
+
+_CACHED: Final = 4096
+
+
+class Caller(NamedTuple):
+    """The encoded members of a principal in a request record and in a response record."""
+
+    principal: Principal | None
+    full: str
+    short: str
+
+
+class _Decided(NamedTuple):
+    """The encoded pieces that a permit contributes, in their order."""
+
+    intent: str
+    upstream: str
+    rest: str
+
+
+class Exchange(NamedTuple):
+    """What is known of an exchange when its request record is written."""
+
+    request_id: str
+    trace_id: str
+    source: str
+    head: Head | None
+    upstream: Upstream | None
+    principal: Principal | None
+    use: Use | None
+
+
+class Members:
+    """Encodes the members of records. Each value is capped, so that a record has a largest size."""
+
+    __slots__ = ("_agent", "_captures", "_decided", "_error", "_grant", "_known", "_method", "_name", "_names", "_path",
+                 "_query", "_reason", "_subject")  # fmt: skip
+
+    def __init__(self) -> None:
+        """Start with nothing cached."""
+        self._known: dict[int, Caller] = {}
+        self._decided: dict[tuple[object, ...], _Decided] = {}
+        self._agent = Quoted(2048)
+        self._subject = Quoted(512)
+        self._name = Quoted(128)
+        self._names = QuotedList(16, 128)
+        self._method = Quoted(32)
+        self._path = Quoted(2048)
+        self._query = QuotedList(16, 64)
+        self._captures = QuotedMap(16, 64, 192)
+        self._reason = Quoted(256)
+        self._grant = Quoted(256)
+        self._error = Quoted(128)
+
+    def allowed(self, exchange: Exchange, permit: Permit) -> str:
+        """The members of a request record that says allow."""
+        request_id, trace_id, source, head, _, _, _ = exchange
+        use = permit.use
+        declared = use.declared
+        coverage = permit.intent
+        key = (coverage.intent, coverage.touches, tuple([each.intent for each in use.observed]), permit.upstream.name,
+               permit.upstream.credential, permit.grant, permit.policy, permit.enforced,
+               None if declared is None else declared.name)  # fmt: skip
+        pieces = self._decided.get(key) or self._decide(key, permit)
+        if declared is None:
+            reason = tool = "null"
+        else:
+            reason, tool = self._reason(declared.reason), self._name(declared.tool)
+        query = "[]" if head is None else self._query(head.query_names)
+        operation = use.operation
+        return (
+            f'"type":"request","request_id":"{request_id}","trace_id":"{trace_id}",{self.caller(permit.principal).full}'
+            f'{pieces.intent}{reason},"tool":{tool}}},{pieces.upstream}{self._method(operation.method)},'
+            f'"path":{self._path(operation.path)},"query":{query},"params":{self._captures(coverage.captures)},'
+            f'{pieces.rest}"source":{self._name(source)},'
+        )
+
+    def _decide(self, key: tuple[object, ...], permit: Permit) -> _Decided:
+        name = self._name
+        declared, observed, upstream = permit.use.declared, permit.use.observed, permit.upstream
+        made = _Decided(
+            intent=(
+                f'"intent":{{"declared":{name(None if declared is None else declared.name)},'
+                f'"observed":{self._names(each.intent for each in observed)},"reason":'
+            ),
+            upstream=f'"upstream":{name(upstream.name)},"method":',
+            rest=(
+                f'"touches":{self._names(permit.intent.touches)},"decision":"allow","code":null,'
+                f'"grant":{self._grant(permit.grant)},"policy":{name(permit.policy)},"enforced":{_boolean(permit.enforced)},'
+                f'"credential":{name(upstream.credential)},'
+            ),
+        )
+        if len(self._decided) >= _CACHED:
+            self._decided = {}
+        self._decided[key] = made
+        return made
+
+    def unpermitted(self, exchange: Exchange, refusal: Refusal | None) -> str:
+        """The members of a request record that says deny, or that no decision was reached, with what is known so far."""
+        request_id, trace_id, source, head, upstream, principal, use = exchange
+        name = self._name
+        declared = None if use is None else use.declared
+        observed = "null" if use is None else self._names(each.intent for each in use.observed)
+        known = head if use is None else use.operation
+        method, path = (None, None) if known is None else (known.method, known.path)
+        caller = self.caller(principal).full
+        if principal is None and upstream is not None:
+            caller = caller.replace('"tenant":null', f'"tenant":{name(upstream.tenant)}')
+        decision = "null" if refusal is None else '"deny"'
+        return (
+            f'"type":"request","request_id":"{request_id}","trace_id":"{trace_id}",{caller}'
+            f'"intent":{{"declared":{name(None if declared is None else declared.name)},"observed":{observed},'
+            f'"reason":{self._reason(None if declared is None else declared.reason)},'
+            f'"tool":{name(None if declared is None else declared.tool)}}},'
+            f'"upstream":{name(None if upstream is None else upstream.name)},"method":{self._method(method)},'
+            f'"path":{self._path(path)},"query":{"null" if head is None else self._query(head.query_names)},"params":null,'
+            f'"touches":null,"decision":{decision},"code":{name(None if refusal is None else refusal.code)},"grant":null,'
+            f'"policy":null,"enforced":{"null" if refusal is None else "true"},"credential":null,"source":{name(source)},'
+        )
+
+    def answer(self, exchange: Exchange) -> str:
+        """The members of a response record that are known when the request record is written."""
+        upstream = exchange.upstream
+        short = self.caller(exchange.principal).short
+        if exchange.principal is None and upstream is not None:
+            short = short.replace('"tenant":null', f'"tenant":{self._name(upstream.tenant)}')
+        return (
+            f'"type":"response","request_id":"{exchange.request_id}","trace_id":"{exchange.trace_id}",{short}'
+            f'"upstream":{self._name(None if upstream is None else upstream.name)},'
+        )
+
+    def closed(self, answer: str, outcome: Outcome, credential: Credential | None, seconds: float) -> str:
+        """The members of a response record; `answer` is what `answer` gave."""
+        upstream_us = "null" if outcome.upstream_seconds is None else int(outcome.upstream_seconds * 1e6)
+        used = (
+            "null"
+            if credential is None
+            else f'{{"name":{self._name(credential.name)},"version":{self._name(credential.version)}}}'
+        )
+        return (
+            f'{answer}"status":{outcome.status or "null"},"code":{self._name(outcome.code)},'
+            f'"ending":{self._name(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},'
+            f'"duration_us":{int(seconds * 1e6)},"upstream_us":{upstream_us},"credential":{used},'
+            f'"error":{self._error(outcome.error)},'
+        )
+
+    def caller(self, principal: Principal | None) -> Caller:
+        """The pieces of a principal. Kept with the object itself, so that another one can never take its place."""
+        known = self._known.get(id(principal))
+        return self._describe(principal) if known is None else known
+
+    def _describe(self, principal: Principal | None) -> Caller:
+        name = self._name
+        if principal is None:
+            made = Caller(None, '"tenant":null,"agent":null,"subject":null,"task":null,"token":null,',
+                          '"tenant":null,"agent":null,"task":null,')  # fmt: skip
+        else:
+            tenant, agent, task = name(principal.tenant), self._agent(principal.agent), name(principal.task)
+            made = Caller(
+                principal,
+                f'"tenant":{tenant},"agent":{agent},"subject":{self._subject(principal.subject)},"task":{task},'
+                f'"token":{name(principal.token)},',
+                f'"tenant":{tenant},"agent":{agent},"task":{task},',
+            )
+        if len(self._known) >= _CACHED:
+            self._known = {}
+        self._known[id(principal)] = made
+        return made
+
+
+def _boolean(value: bool) -> str:  # noqa: FBT001 it is the value, not a switch
+    return "true" if value else "false"

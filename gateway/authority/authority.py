@@ -1,0 +1,110 @@
+"""Puts the authority together and runs its heart; knows every part of it and nothing of HTTP."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, final
+
+from gateway.authority.ending import Endings
+from gateway.authority.exchange import Exchange, MayHold, Terms
+from gateway.authority.feed import Feed
+from gateway.authority.keys import SigningKey, load_or_create
+from gateway.authority.recording import Notes, Recorder
+from gateway.authority.rules import AuthorityRule
+from gateway.authority.tasks import Tasks
+from gateway.authority.tokens import TokenMaker
+from gateway.clock import Clock
+from gateway.stores.backends import BACKENDS
+from gateway.stores.store import Store, StoreUnavailableError
+
+_SWEEP: Final = 15.0
+
+
+@final
+class Authority:
+    """A started authority: its feed beats, its store is open."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        key: SigningKey,
+        feed: Feed,
+        exchange: Exchange,
+        tasks: Tasks,
+        endings: Endings,
+        recorder: Recorder,
+    ) -> None:
+        """Made by `start_authority`."""
+        self.key: Final = key
+        self.feed: Final = feed
+        self.exchange: Final = exchange
+        self.tasks: Final = tasks
+        self._store = store
+        self._endings = endings
+        self._recorder = recorder
+        self._running: list[asyncio.Task[None]] = []
+
+    def run(self, clock: Clock) -> None:
+        """Start the heartbeat and the sweep."""
+        self._running = [clock.spawn(self.feed.run(), "feed"), clock.spawn(self._sweep(clock), "sweep")]
+
+    def troubles(self) -> Sequence[str]:
+        """Why the authority cannot do its work now, for readiness; nothing when it can."""
+        found = [] if self.feed.reading else ["the store cannot be read"]
+        if self._recorder.waiting:
+            found.append(f"{self._recorder.waiting} records wait for the audit log")
+        return found
+
+    async def stop(self) -> None:
+        """Stop the heartbeat, record what waits, close the store. Stop its listeners before, and the audit log after."""
+        for task in self._running:
+            task.cancel()
+        for task in self._running:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._recorder.catch_up()
+        await self._store.close()
+
+    async def _sweep(self, clock: Clock) -> None:
+        while True:
+            with suppress(StoreUnavailableError):  # the heartbeat says so already
+                await self._endings.expire()
+            await clock.sleep(_SWEEP)
+
+
+async def start_authority(
+    rule: AuthorityRule,
+    *,
+    tenant: str,
+    audience: str,
+    may_hold: MayHold,
+    notes: Notes,
+    resolve: Callable[[str], Path],
+    clock: Clock,
+) -> Authority:
+    """Open the store, load or make the key, and start the feed. Raises `DoorwardError` if any of it cannot be used.
+
+    `audience` is what every token carries in `aud`; `resolve` finds a path relative to the configuration.
+    """
+    store = BACKENDS[rule.store.name].build(rule.store.config, resolve=resolve, clock=clock)
+    try:
+        await store.open()
+        key = load_or_create(store.folder)
+        feed = Feed(store, clock, issuer=rule.issuer, jwks=key.jwks())
+        epoch = await feed.start()
+    except BaseException:
+        await store.close()
+        raise
+    recorder = Recorder(notes)
+    endings = Endings(store=store, feed=feed, recorder=recorder, clock=clock)
+    maker = TokenMaker(key, issuer=rule.issuer, audience=audience, prefix=rule.tokens.prefix)
+    terms = Terms(tenant=tenant, ttl=rule.tokens.ttl, max_ttl=rule.tokens.max_ttl, max_task=rule.tokens.max_task)
+    exchange = Exchange(
+        store=store, maker=maker, endings=endings, recorder=recorder, may_hold=may_hold, terms=terms, epoch=epoch, clock=clock
+    )
+    tasks = Tasks(store=store, maker=maker, endings=endings, tenant=tenant, clock=clock)
+    authority = Authority(store=store, key=key, feed=feed, exchange=exchange, tasks=tasks, endings=endings, recorder=recorder)
+    authority.run(clock)
+    return authority

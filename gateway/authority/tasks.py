@@ -1,0 +1,99 @@
+"""What agents, starters and operators do with tasks and tokens that exist; knows no HTTP and issues nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, final
+
+from gateway.authority.ending import Endings
+from gateway.authority.refused import UNAUTHORIZED_CLIENT, RefusedError
+from gateway.authority.tokens import OwnToken, TokenMaker
+from gateway.clock import Clock
+from gateway.stores.store import COMPLETED, FAILED, OPEN, REVOKED, Store, TaskEndedError, TaskFilter, TaskRow, TaskUnknownError
+
+OPERATOR: Final = "operator"
+RETURNED: Final = "returned"
+
+_SHOWN: Final = ("iss", "aud", "sub", "act", "client_id", "jti", "iat", "nbf", "exp", "txn", "tenant", "scope",
+                 "authorization_details", "policy")  # fmt: skip
+
+
+@final
+class Tasks:
+    """Tasks by their ids, and tokens by themselves. What is not the caller's looks like what does not exist."""
+
+    def __init__(self, *, store: Store, maker: TokenMaker, endings: Endings, tenant: str, clock: Clock) -> None:
+        """`tenant` is the one whose tasks are seen here."""
+        self._store = store
+        self._maker = maker
+        self._endings = endings
+        self._tenant = tenant
+        self._clock = clock
+
+    async def live_token(self, token: str) -> OwnToken | None:
+        """A task token that gives access now, or None."""
+        own = self._maker.read_back(token, self._clock.now())
+        if own is None or await self._store.task_of(own.id, self._clock.now()) is None:
+            return None
+        return own
+
+    def looks_own(self, token: str) -> bool:
+        """Whether a token has the form of a task token rather than of an identity."""
+        return self._maker.looks_own(token)
+
+    async def complete(self, name: str, agent: str) -> TaskRow:
+        """End a task of this agent, or one it started, as completed; once more has no effect.
+
+        Raises `TaskUnknownError`, and `TaskEndedError` if it has ended in another way.
+        """
+        return await self._end(name, agent, COMPLETED)
+
+    async def fail(self, name: str, agent: str) -> TaskRow:
+        """End a task of this agent, or one it started, as failed. Raises as `complete` does."""
+        return await self._end(name, agent, FAILED)
+
+    async def revoke(self, name: str, operator: str) -> TaskRow:
+        """End any task of the tenant, by an operator; one that has ended stays as it is. Raises `TaskUnknownError`."""
+        await self.show(name)
+        return (await self._endings.end(name, REVOKED, OPERATOR, by=f"user:{operator}")).task
+
+    async def show(self, name: str) -> TaskRow:
+        """One task. Raises `TaskUnknownError`."""
+        task = await self._store.task(name)
+        if task is None or task.tenant != self._tenant:
+            raise TaskUnknownError(name)
+        return task
+
+    async def page(self, which: TaskFilter) -> Sequence[TaskRow]:
+        """A page of the tenant's tasks, newest first."""
+        return await self._store.tasks(replace(which, tenant=self._tenant))
+
+    async def introspect(self, token: str, agent: str) -> Mapping[str, Any] | None:
+        """The claims of a live token, for its agent, its subject or its task's starter; None for everybody else (RFC 7662)."""
+        own = self._maker.read_back(token, self._clock.now())
+        task = None if own is None else await self._store.task_of(own.id, self._clock.now())
+        if own is None or task is None or agent not in (own.agent, own.subject, task.starter):
+            return None
+        return {name: own.claims[name] for name in _SHOWN}
+
+    async def revoke_token(self, token: str, agent: str) -> None:
+        """Revoke one token for its agent or its task's starter; what is no live token of ours is no error (RFC 7009).
+
+        Raises `RefusedError` if the token was issued to somebody else.
+        """
+        own = self._maker.read_back(token, self._clock.now())
+        task = None if own is None else await self._store.task(own.task)
+        if own is None or task is None:
+            return
+        if agent not in (own.agent, task.starter):
+            raise RefusedError(UNAUTHORIZED_CLIENT, "The token was issued to another agent; only that agent can give it back.")
+        await self._endings.revoke_token(own.id, task, RETURNED, by=agent)
+
+    async def _end(self, name: str, agent: str, state: str) -> TaskRow:
+        task = await self.show(name)
+        if agent not in (task.agent, task.starter):
+            raise TaskUnknownError(name)
+        if task.state == OPEN:
+            task = (await self._endings.end(name, state, state, by=agent)).task
+        if task.state != state:
+            raise TaskEndedError(task.state)
+        return task

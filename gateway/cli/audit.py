@@ -1,0 +1,225 @@
+"""The command `doorward audit`: proves that a log is untouched, and shows what it holds; changes nothing."""
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from gateway.audit import segments
+from gateway.audit.checkpoint import Checkpoint, CheckpointError, VerifierKey
+from gateway.audit.show import Filter, exchanges, table
+from gateway.audit.verify import Follower
+from gateway.clock import Clock
+from gateway.errors import DoorwardError
+from gateway.settings.load import load
+
+SUMMARY = "verify the audit log, or show what it says"
+
+_FOUND: Final = 1
+_MOST_NOTE: Final = 16_384
+_AGO = re.compile(r"([0-9]{1,9})([smhd])").fullmatch
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Two commands: verify and show."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="verify|show")
+    verify = commands.add_parser("verify", help="prove that nothing was edited, removed, inserted, reordered or cut off")
+    _add_log(verify)
+    verify.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], metavar="FILE", help="a checkpoint that was kept elsewhere"
+    )
+    verify.add_argument("--key", type=Path, metavar="FILE", help="the verifier key of the checkpoints (audit.key.pub)")
+    show = commands.add_parser("show", help="list exchanges, one a row")
+    _add_log(show)
+    for option, meaning in (
+        ("task", "task"), ("agent", "agent (SPIFFE ID)"), ("intent", "declared or observed intent"),
+        ("request", "request id"), ("upstream", "upstream"),
+    ):  # fmt: skip
+        show.add_argument(f"--{option}", help=f"only of this {meaning}")
+    show.add_argument("--decision", choices=("allow", "deny"), help="only with this decision")
+    show.add_argument("--since", metavar="TIME", help="only from then on: 15m, 24h, 7d, or 2026-11-23T18:00:00Z")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one of the two; 1 if the log is not as it was written."""
+    return _verify(arguments) if arguments.command == "verify" else _show(arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log, and where its checkpoint key stands if a configuration says so."""
+
+    path: Path
+    key: Path | None
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", nargs="?", type=Path, metavar="LOG", help="a log file; without it, that of the configuration")
+    parser.add_argument("-c", "--config", type=Path, default=Path("doorward.yaml"), metavar="FILE", help="the configuration")
+
+
+def _log_of(arguments: argparse.Namespace) -> _Log:
+    if arguments.log is not None:
+        log = _Log(arguments.log, None)
+    else:
+        loaded = load(arguments.config)
+        rule = loaded.document.audit
+        key = loaded.resolve(rule.checkpoint.key.file)
+        log = _Log(loaded.resolve(rule.log.path), key.with_name(key.name + ".pub"))
+    if not segments.files(log.path):
+        raise DoorwardError(f"{log.path}: there is no audit log; it begins with the first start of doorward serve")
+    return log
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    log = _log_of(arguments)
+    key = _read_key(arguments.key or log.key, needed=bool(arguments.checkpoint or arguments.key))
+    kept = [_read_checkpoint(file, key) for file in arguments.checkpoint]
+    beside = log.path.with_name(log.path.name + ".checkpoint")
+    own = [_read_checkpoint(beside, key)] if beside.exists() else []
+    follower = Follower(key=key, attested=[*kept, *own])
+    broken_end = _follow(follower, log.path)
+    follower.finish()
+    usable = (note.size for note in kept if follower.first_seq <= note.size <= follower.proven_to)
+    proven_to = max(usable, default=0)
+    if arguments.json:
+        print(json.dumps(_as_json(follower, key, proven_to=proven_to, broken_end=broken_end), indent=2))
+    else:
+        outdated = sum(note.size < follower.first_seq for note in kept)
+        for line in _as_text(follower, key, proven_to=proven_to, broken_end=broken_end, outdated=outdated):
+            print(line)
+    return _FOUND if follower.findings else 0
+
+
+def _follow(follower: Follower, path: Path) -> bool:
+    """Feed the whole log. Returns whether it ends with an incomplete line, which is no finding: a kill leaves one."""
+    held: segments.Located | None = None
+    for located in segments.all_lines(path):
+        if held is not None:
+            follower.feed(held.line, f"{held.file}:{held.number}")
+        held = located
+    if held is not None and held.whole:
+        follower.feed(held.line, f"{held.file}:{held.number}")
+    return held is not None and not held.whole
+
+
+def _read_key(path: Path | None, *, needed: bool) -> VerifierKey | None:
+    if path is None or (not needed and not path.exists()):
+        if needed:
+            raise DoorwardError("a checkpoint can only be checked with its verifier key; name it with --key FILE")
+        return None
+    try:
+        return VerifierKey.read(_read(path))
+    except CheckpointError as error:
+        raise DoorwardError(f"{path}: {error}") from None
+
+
+def _read_checkpoint(path: Path, key: VerifierKey | None) -> Checkpoint:
+    note = _read(path)
+    try:
+        if key is not None:
+            key.verify(note)
+        return Checkpoint.read(note, str(path))
+    except CheckpointError as error:
+        raise DoorwardError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_MOST_NOTE)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise DoorwardError(f"{path}: cannot be read: {reason}") from None
+
+
+def _as_json(follower: Follower, key: VerifierKey | None, *, proven_to: int, broken_end: bool) -> dict[str, Any]:
+    return {
+        "intact": not follower.findings,
+        "findings": [{"place": finding.place, "reason": finding.reason} for finding in follower.findings],
+        "records": follower.lines,
+        "first": follower.first_seq,
+        "last": follower.seq,
+        "signed_checkpoints": follower.signed,
+        "signed_to": follower.signed_to,
+        "key": None if key is None else str(key),
+        "proven_to": proven_to,
+        "open": len(follower.opened) + follower.unclosed.count,
+        "open_requests": [*follower.unclosed.named, *follower.opened][:20],
+        "repeated_or_unopened": follower.strays.count,
+        "incomplete_last_line": broken_end,
+    }
+
+
+def _as_text(follower: Follower, key: VerifierKey | None, *, proven_to: int, broken_end: bool, outdated: int) -> Iterator[str]:
+    yield from (str(finding) for finding in follower.findings)
+    if follower.findings:
+        yield f"NOT INTACT: {len(follower.findings)} finding(s) in {follower.lines} lines"
+    else:
+        yield f"intact: {follower.lines} records, {follower.first_seq} to {follower.seq}"
+    if outdated:
+        yield f"  {outdated} checkpoint(s) are older than the first record here and say nothing about it"
+    if follower.first_seq > 1:
+        yield f"  records 1 to {follower.first_seq - 1} are not here: older files were removed, as `keep` says, or by somebody"
+    if key is None:
+        yield "  checkpoints: signatures not checked, for no verifier key is known (--key FILE)"
+    else:
+        yield f"  checkpoints: {follower.signed} signed by {key.name}, the last one of record {follower.signed_to}"
+    if still_open := len(follower.opened) + follower.unclosed.count:
+        named = ", ".join([*follower.unclosed.named, *follower.opened][:3])
+        yield f"  open: {still_open} exchange(s) without a closing record, such as {named}"
+    if follower.strays.count:
+        yield f"  odd: {follower.strays.count} record(s) repeat or close what is not open, such as {follower.strays.named[0]}"
+    if broken_end:
+        yield "  the last line is incomplete: it is being written, or the next start completes it"
+    if proven_to and not follower.findings:
+        yield f"proof: up to record {proven_to}, by the checkpoint that was kept elsewhere"
+        yield "  whoever controls this host and its key could have rewritten what came after that"
+    elif not follower.findings:
+        yield "proof: none against this host; whoever controls it and its key could have rewritten the whole log"
+        yield "  keep copies of its checkpoints elsewhere, and name one with --checkpoint FILE"
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    wanted = Filter(
+        task=arguments.task, agent=arguments.agent, intent=arguments.intent, request=arguments.request,
+        decision=arguments.decision, upstream=arguments.upstream, since=_since(arguments.since),
+    )  # fmt: skip
+    found = exchanges(_records(_log_of(arguments).path), wanted)
+    if arguments.json:
+        for exchange in found:
+            print(json.dumps({"request": exchange.request, "response": exchange.response}))
+        return 0
+    for line in table(found):
+        print(line)
+    return 0
+
+
+def _records(path: Path) -> Iterable[Mapping[str, Any]]:
+    for located in segments.all_lines(path):
+        try:
+            record = orjson.loads(located.line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _since(text: str | None) -> str | None:
+    if text is None:
+        return None
+    clock = Clock()
+    if (ago := _AGO(text)) is not None:
+        return clock.stamp(clock.now() - int(ago[1]) * _UNITS[ago[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DoorwardError(f"--since {text}: expected 15m, 24h, 7d, or a time such as 2026-11-23T18:00:00Z") from None
+    return clock.stamp((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())

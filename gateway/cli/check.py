@@ -1,0 +1,65 @@
+"""`doorward check`: says whether a configuration can be used, or where it is wrong; knows nothing of what it would do."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.errors import ConfigurationError, DoorwardError, Flaw
+from gateway.settings.compile import Compiled, compile_configuration
+from gateway.settings.load import Loaded, load
+
+SUMMARY = "validate a configuration; every mistake with its line and column"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The file stands with or without `-c`."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration (default doorward.yaml)")
+    parser.add_argument("-c", "--config", metavar="FILE", help="the same")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one line if all is well, else one line for each flaw and exit with 1."""
+    if arguments.file and arguments.config and arguments.file != arguments.config:
+        raise DoorwardError("two files are named; check one at a time")
+    file = Path(arguments.file or arguments.config or "doorward.yaml")
+    try:
+        loaded, compiled = check(file)
+    except ConfigurationError as error:
+        _report(error, as_json=arguments.json)
+        return 1
+    for warning in compiled.warnings:
+        print(f"{file}: warning: {warning}", file=sys.stderr)
+    print(json.dumps([]) if arguments.json else f"{file}: ok ({_summary(loaded)})")
+    return 0
+
+
+def check(file: Path) -> tuple[Loaded, Compiled]:
+    """Load and compile, without effect. Raises `ConfigurationError` and `DoorwardError`."""
+    loaded = load(file)
+    return loaded, compile_configuration(loaded, Clock().now())
+
+
+def _report(error: ConfigurationError, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_members(flaw) for flaw in error.flaws], ensure_ascii=False))
+        return
+    for flaw in error.flaws:
+        print(flaw, file=sys.stderr)
+
+
+def _members(flaw: Flaw) -> dict[str, str | int]:
+    return {"file": flaw.file, "line": flaw.line, "column": flaw.column, "message": flaw.message}
+
+
+def _summary(loaded: Loaded) -> str:
+    document = loaded.document
+    counts = {
+        "upstream": len(document.upstreams),
+        "credential": len(document.credentials),
+        "intent": len(document.intents),
+        "grant": len(document.grants),
+        "denial": len(document.denials),
+    }
+    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())

@@ -1,0 +1,67 @@
+"""`doorward serve`: runs gateway and authority until it is told to stop; knows nothing of how they are built."""
+
+import argparse
+import asyncio
+import gc
+import json
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from gateway import telemetry
+from gateway.app import Doorward
+from gateway.clock import Clock
+from gateway.settings.load import Loaded, load
+
+SUMMARY = "run gateway and authority"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """One file says it all."""
+    parser.add_argument(
+        "-c", "--config", default="doorward.yaml", metavar="FILE", help="the configuration (default doorward.yaml)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; 0 after a clean stop."""
+    telemetry.configure(json=arguments.json or not sys.stderr.isatty())
+    loaded = load(Path(arguments.config))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded, as_json=arguments.json))
+    return 0
+
+
+async def _serve(loaded: Loaded, *, as_json: bool) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    doorward = Doorward(loaded, Clock())
+    await doorward.start()
+    # What was built to stay is never garbage; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        print(_banner(doorward, loaded, as_json=as_json), flush=True)
+        await stopping.wait()
+    finally:
+        await doorward.stop()
+
+
+def _banner(doorward: Doorward, loaded: Loaded, *, as_json: bool) -> str:
+    document = loaded.document
+    if as_json:
+        return json.dumps(
+            {"gateway": doorward.addresses, "authority": document.authority.listen, "warnings": doorward.warnings}
+        )
+    lines = [
+        f"doorward serves {', '.join(document.upstreams)} for tenant {document.tenant}",
+        f"  requests   {', '.join(doorward.addresses)}",
+        f"  tokens     {', '.join(document.authority.listen)}",
+        f"  operators  {document.admin.socket}",
+        *(f"  warning    {warning}" for warning in doorward.warnings),
+    ]
+    return "\n".join(lines)

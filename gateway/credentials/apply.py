@@ -1,0 +1,57 @@
+"""The ninth step: a new request head with the upstream's credential in it; the inbound head is read and never edited."""
+
+from typing import Protocol
+
+from gateway.credentials.obtain import Credential
+from gateway.http.framing import Delimiter
+from gateway.http.head import RequestHead
+from gateway.http.outbound import Outbound, PoolKey
+from gateway.model import Permit, Upstream
+
+
+class Traced(Protocol):
+    """The ids of the exchange, which the upstream gets to see."""
+
+    @property
+    def request_id(self) -> str:
+        """32 hexadecimal digits, ours."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits, the caller's if it sent a valid one."""
+
+    @property
+    def span_id(self) -> str:
+        """16 hexadecimal digits, ours."""
+
+
+def apply(credential: Credential, permit: Permit, head: RequestHead, traced: Traced) -> Outbound:
+    """Build the outbound head. Its lines are ours, or lines of the caller's that are neither hop-by-hop nor a credential."""
+    upstream = permit.upstream
+    target = head.target
+    query = "" if target.query is None else "?" + target.query
+    flags = head.trace[1] if head.trace is not None else "01"
+    lines = [
+        f"{head.method} {upstream.base_path}{permit.use.operation.path}{query} HTTP/1.1\r\nHost: {_authority(upstream)}".encode(
+            "latin-1"
+        )
+    ]
+    lines += head.forward
+    for name, fields in head.watched.items():
+        if name not in upstream.emptied and name not in credential.places:
+            lines += [field.line for field in fields]
+    if head.framing.by is Delimiter.CHUNKS:
+        lines.append(b"Transfer-Encoding: chunked")
+    lines.append(
+        f"Via: 1.1 doorward\r\nX-Request-Id: {traced.request_id}\r\n"
+        f"traceparent: 00-{traced.trace_id}-{traced.span_id}-{flags}\r\n".encode("ascii")
+        + credential.lines.reveal()
+        + b"\r\n"
+    )
+    return Outbound(b"\r\n".join(lines), head.method, PoolKey(upstream, credential.name, credential.version))
+
+
+def _authority(upstream: Upstream) -> str:
+    scheme, host, port = upstream.origin
+    name = f"[{host}]" if ":" in host else host
+    return name if port == (443 if scheme == "https" else 80) else f"{name}:{port}"

@@ -1,0 +1,80 @@
+"""The eighth step: the credential for a permit, fresh and still permitted; knows nothing of the request it is for."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Final, final
+
+from gateway.clock import Clock
+from gateway.credentials.injector import Injector, UnfitSecretError
+from gateway.credentials.secret import Secret
+from gateway.credentials.source import SecretUnavailableError, Source
+from gateway.errors import Refusal
+from gateway.model import Permit
+
+FINGERPRINTED_FROM: Final = 10
+"""Shorter secrets (80 bits) get no fingerprint: it could be guessed from."""
+
+
+@final
+class Credential:
+    """A secret on its way into one request. `version` is a keyed fingerprint, so records can tell secrets apart."""
+
+    __slots__ = ("lines", "name", "places", "version")
+
+    def __init__(self, name: str, version: str, places: frozenset[str], lines: Secret) -> None:
+        self.name: Final = name
+        self.version: Final = version
+        self.places: Final = places
+        self.lines: Final = lines
+
+    def __repr__(self) -> str:
+        return f"<Credential {self.name} {self.version}>"
+
+
+@final
+class ManagedCredential:
+    """One credential of the configuration, with its source, its injector and how long it is permitted."""
+
+    def __init__(self, name: str, source: Source, injector: Injector, *, ends: float | None, key: bytes) -> None:
+        """`ends` is the Unix time at which its exception ends; `key` is that of the fingerprints."""
+        self.name: Final = name
+        self.source: Final = source
+        self.injector: Final = injector
+        self.ends: Final = ends
+        self._key: Final = key
+        self._secret: Secret | None = None
+        self._credential: Credential | None = None
+
+    def credential(self) -> Credential:
+        """The credential as it is now. Raises `SecretUnavailableError` or `UnfitSecretError`."""
+        secret = self.source.current()
+        if self._credential is None or secret is not self._secret:
+            lines = Secret(self.injector.lines(secret))
+            self._credential = Credential(self.name, self._fingerprint(secret), self.injector.places, lines)
+            self._secret = secret
+        return self._credential
+
+    def _fingerprint(self, secret: Secret) -> str:
+        value = secret.reveal()
+        if len(value) < FINGERPRINTED_FROM:
+            return "unmarked"
+        return hmac.digest(self._key, value, "sha256").hex()[:16]
+
+
+@final
+class Credentials:
+    """All credentials of one snapshot."""
+
+    def __init__(self, managed: Mapping[str, ManagedCredential], clock: Clock) -> None:
+        self.managed: Final = managed
+        self._clock: Final = clock
+
+    async def obtain(self, permit: Permit) -> Credential:
+        """The credential of the permit's upstream. A request is refused rather than forwarded bare."""
+        managed = self.managed[permit.upstream.credential]
+        if managed.ends is not None and self._clock.now() >= managed.ends:
+            raise Refusal("credential_expired", f"The exception of the credential {managed.name} has ended.")
+        try:
+            return managed.credential()
+        except (SecretUnavailableError, UnfitSecretError):
+            raise Refusal("credential_unavailable", retry_after=5) from None

@@ -1,0 +1,1 @@
+"""What Doorward itself answers over HTTP: the authority for agents, the admin socket for operators; knows no relaying."""

@@ -1,0 +1,74 @@
+"""Turns what the authority says into HTTP answers, errors included; knows no endpoint."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.authority.refused import RefusedError
+from gateway.errors import Refusal
+from gateway.stores.store import StoreUnavailableError, TaskEndedError, TaskUnknownError
+
+_RETRY_AFTER: Final = "2"
+# RFC 6749 §5.1: whatever holds a token, and what says why there is none, stays out of every cache.
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_STATUS_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
+    404: ("not_found", "Nothing answers at this path."),
+    405: ("method_not_allowed", "Use one of the methods in Allow."),
+    408: ("request_timeout", "Send the whole request at once."),
+    413: ("request_too_large", "Send a request of at most 64 KiB."),
+}
+
+
+class AnswerError(Exception):
+    """A request gets an error instead of what it asked for. All of it may be shown, and none of it holds a token."""
+
+    def __init__(self, status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        """`code` and `sentence` become `error` and `error_description` (RFC 6749 §5.2)."""
+        super().__init__(code)
+        self.status: Final = status
+        self.code: Final = code
+        self.sentence: Final = sentence
+        self.headers: Final = dict(headers or {})
+
+
+def answer(members: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer that no cache keeps."""
+    return web.json_response(members, status=status, headers={**_NO_STORE, **(headers or {})})
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every foreseeable error of the authority in the one form of RFC 6749 §5.2."""
+    try:
+        return await handler(request)
+    except AnswerError as error:
+        return _error(error.status, error.code, error.sentence, error.headers)
+    except RefusedError as error:
+        return _error(400, error.code, error.sentence)
+    except TaskUnknownError:
+        return _error(404, "task_unknown", "There is no such task, or it is not yours.")
+    except TaskEndedError as error:
+        return _error(409, "task_ended", f"The task has ended already: {error.state}.")
+    except StoreUnavailableError:
+        return _unavailable("The store of the authority cannot be used now; nothing was issued. Retry later.")
+    except Refusal as refusal:
+        return _unavailable(f"{refusal.problem.title} {refusal.problem.remedy}")
+    except web.HTTPException as error:
+        code, sentence = _STATUS_ERRORS.get(error.status, ("invalid_request", "The request cannot be read."))
+        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        return _error(error.status, code, sentence, kept)
+
+
+def _unavailable(sentence: str) -> web.Response:
+    return _error(503, "temporarily_unavailable", sentence, {"Retry-After": _RETRY_AFTER})
+
+
+def _error(status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return answer({"error": code, "error_description": _plain(sentence)}, status, headers)
+
+
+def _plain(sentence: str) -> str:
+    # RFC 6749 §5.2: %x20-21 / %x23-5B / %x5D-7E.
+    return "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "'" for letter in sentence)

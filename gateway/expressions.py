@@ -1,0 +1,175 @@
+"""Compiles and evaluates CEL expressions in a typed environment; knows no variable's meaning.
+
+CEL always ends, reads nothing but its variables and changes nothing, so that what an operator writes cannot hang or leak
+the gateway. Evaluation is strict: any error is an error, never a value.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, final
+
+from cel_expr_python.cel import Env, FunctionDecl, NewEnv, Overload, Type
+from cel_expr_python.cel import Expression as Compiled
+
+from gateway.model import spiffe_id
+
+__all__ = ["BOOL", "CLAIMS", "STRING", "Environment", "Expression", "ExpressionError", "Type"]
+
+STRING: Final = Type.STRING
+BOOL: Final = Type.BOOL
+CLAIMS: Final = Type.Map(Type.STRING, Type.DYN)
+
+EXPRESSION_CHARACTERS: Final = 8192
+MESSAGE_CHARACTERS: Final = 200
+
+_PLACED = re.compile(r"<input>:(\d+):(\d+): ([^\n]*)").search
+_STATUS = re.compile(r"^[A-Z_]+: ").sub
+_NOISE = re.compile(r" \(in container ''\)| expecting \{.*\}| ?\[[A-Z_]+\]$").sub
+# What these texts end with is made from values or from Python objects, which do not belong in a message.
+_CARRIES_VALUE = re.compile(r"^(Integer value|Unexpected value type|Non-CEL value type)")
+
+
+class ExpressionError(Exception):
+    """An expression cannot be compiled, or gave no value of its type. Line and column count from 1; 0 is nowhere."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        """`message` is a clause for an operator, without the library's own wording around it."""
+        super().__init__(message)
+        self.message: Final = message
+        self.line: Final = line
+        self.column: Final = column
+
+
+class _Variable(NamedTuple):
+    name: str
+    type: Type
+
+
+@final
+class Expression:
+    """A compiled expression with one result type."""
+
+    def __init__(self, text: str, compiled: Compiled, returns: Type, reads: frozenset[str]) -> None:
+        """Made by `Environment.compile` only."""
+        self.text: Final = text
+        self.reads: Final = reads
+        """The variables that the value can depend on."""
+        self._compiled = compiled
+        self._returns = returns.name()
+
+    def __repr__(self) -> str:
+        """The text as the operator wrote it."""
+        return f"Expression({self.text!r})"
+
+    def evaluate(self, values: Mapping[str, Any]) -> Any:
+        """The value for these variables, a `str` or `bool` as compiled for. Raises `ExpressionError`."""
+        if _holds_nul(values):
+            raise ExpressionError("a variable holds the character U+0000")
+        try:
+            value = self._compiled.eval(data=values)
+        except (RuntimeError, TypeError, ValueError):
+            raise ExpressionError("the expression cannot read its variables") from None
+        name = value.type().name()
+        if name == "ERROR":
+            raise ExpressionError(_why(str(value.plain_value())))
+        if name != self._returns:
+            raise ExpressionError(f"the expression gave {_named(name)}, not {_named(self._returns)}")
+        return value.plain_value()
+
+
+@final
+class Environment:
+    """The variables that expressions of one kind may read, with their types, and the function `segment`."""
+
+    def __init__(self, variables: Mapping[str, Type]) -> None:
+        """`variables` maps each name to its type, such as `CLAIMS`."""
+        self._variables = tuple(_Variable(name, type_) for name, type_ in variables.items())
+        self._env = _env(self._variables)
+        self._without = {
+            variable.name: _env(tuple(other for other in self._variables if other is not variable))
+            for variable in self._variables
+        }
+
+    def compile(self, text: str, returns: Type) -> Expression:
+        """Parse and check an expression. Raises `ExpressionError` with the place of the first mistake."""
+        if len(text) > EXPRESSION_CHARACTERS:
+            raise ExpressionError(f"the expression is longer than {EXPRESSION_CHARACTERS} characters", 1, 1)
+        if _holds_nul(text):
+            raise ExpressionError("the expression holds the character U+0000", 1, 1)
+        compiled = _compile(self._env, text)
+        result = compiled.return_type().name()
+        # What is dynamic is only known when it is evaluated, and checked then.
+        if result not in (returns.name(), "DYN"):
+            raise ExpressionError(f"the expression gives {_named(result)}, but {_named(returns.name())} is needed", 1, 1)
+        reads = frozenset(name for name, env in self._without.items() if not _compiles(env, text))
+        return Expression(text, compiled, returns, reads)
+
+
+def _env(variables: tuple[_Variable, ...]) -> Env:
+    segment = Overload("segment_string", Type.STRING, [Type.STRING], is_member=False, impl=_segment)
+    return NewEnv(variables=dict(variables), functions=[FunctionDecl("segment", [segment])])
+
+
+def _segment(text: str) -> str:
+    """Return what is one legal path segment of a SPIFFE ID and refuse the rest, so that no claim can reach another path."""
+    if "/" in text:
+        raise ValueError("segment() was given a text with a slash")
+    try:
+        spiffe_id("spiffe://x/" + text)
+    except ValueError:
+        raise ValueError("segment() was given what is no path segment of a SPIFFE ID") from None
+    return text
+
+
+def _compile(env: Env, text: str) -> Compiled:
+    try:
+        return env.compile(text)
+    except RuntimeError as error:
+        complaint = str(error)
+    except TypeError:
+        complaint = "the expression is not valid Unicode"
+    placed = _PLACED(complaint)
+    if placed is None:
+        raise ExpressionError(_why(complaint), 1, 1)
+    raise ExpressionError(_plain(placed[3]), int(placed[1]), int(placed[2]))
+
+
+def _compiles(env: Env, text: str) -> bool:
+    try:
+        _compile(env, text)
+    except ExpressionError:
+        return False
+    return True
+
+
+def _why(complaint: str) -> str:
+    message = _STATUS("", complaint)
+    if _CARRIES_VALUE.match(message):
+        return "a variable holds a value that expressions cannot read"
+    return _plain(message)
+
+
+def _plain(message: str) -> str:
+    first = _NOISE("", message.split("\n", 1)[0]).strip().replace("'<EOF>'", "the end")
+    shown = "".join(character if character.isprintable() else "?" for character in first[:MESSAGE_CHARACTERS])
+    return shown or "the expression cannot be used"
+
+
+def _named(type_name: str) -> str:
+    """The type as an operator calls it: `map`, not `MAP<STRING, DYN>`."""
+    return type_name.lower().split("<", 1)[0]
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text anywhere in the value holds U+0000, where the library would end it and see another text."""
+    open_ends = [value]
+    while open_ends:
+        match open_ends.pop():
+            case str(text) if "\0" in text:
+                return True
+            case Mapping() as members:
+                open_ends += members.keys()
+                open_ends += members.values()
+            case list(items):
+                open_ends += items
+    return False

@@ -1,0 +1,101 @@
+"""Follows the framing of a chunked body without changing it (RFC 9112 §7.1); knows no sockets and no meaning of the content.
+
+Chunk extensions and trailers are dropped, for nobody here allows them; all other bytes pass as they came.
+"""
+
+import re
+from typing import Final, final
+
+LONGEST_LINE: Final = 1024
+"""The longest chunk-size line or trailer line that is read, in bytes."""
+LARGEST_TRAILER: Final = 8192
+"""How many bytes of trailers are read before the message is refused."""
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?)").fullmatch
+
+
+class BrokenChunkError(Exception):
+    """The bytes are not a chunked body; the sentence may be shown to the sender."""
+
+
+@final
+class ChunkedBody:
+    """The state of one chunked body. Feed it what arrives, pass on what it returns, until `done`."""
+
+    __slots__ = ("_after", "_left", "_line", "_trailer", "done", "payload", "rest")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.payload = 0
+        """Bytes of content so far, without the framing."""
+        self.rest = b""
+        """What followed the end of the body in the last bytes fed."""
+        self._left = 0
+        self._after = False
+        self._line = b""
+        self._trailer = -1
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes to pass on. Raises `BrokenChunkError`."""
+        passed: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size and not self.done:
+            if self._left:
+                step = min(self._left, size - at)
+                passed.append(data[at : at + step] if step < size else data)
+                self.payload += step
+                self._left -= step
+                at += step
+                self._after = not self._left
+                continue
+            end = data.find(b"\n", at)
+            if end < 0:
+                self._hold(data[at:])
+                break
+            line, at = self._line + data[at : end + 1], end + 1
+            self._line = b""
+            passed.append(self._read_line(line))
+        if self.done:
+            self.rest = data[at:]
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def _hold(self, part: bytes) -> None:
+        self._line += part
+        if len(self._line) > LONGEST_LINE:
+            raise BrokenChunkError("A chunk-size line is too long.")
+
+    def _read_line(self, line: bytes) -> bytes:
+        if line[-2:] != b"\r\n" or len(line) > LONGEST_LINE:
+            raise BrokenChunkError("A line of the chunked body does not end in CR LF.")
+        if self._after:
+            if line != b"\r\n":
+                raise BrokenChunkError("A chunk is longer than its size says.")
+            self._after = False
+            return line
+        return self._read_size(line) if self._trailer < 0 else self._read_trailer(line)
+
+    def _read_size(self, line: bytes) -> bytes:
+        parts = _SIZE(line[:-2])
+        if parts is None:
+            raise BrokenChunkError("A chunk-size line does not begin with a hexadecimal number.")
+        self._left = int(parts[1], 16)
+        if not self._left:
+            self._trailer = 0
+        return parts[1] + b"\r\n" if parts[2] else line
+
+    def _read_trailer(self, line: bytes) -> bytes:
+        if line == b"\r\n":
+            self.done = True
+            return line
+        self._trailer += len(line)
+        if self._trailer > LARGEST_TRAILER:
+            raise BrokenChunkError("The trailers are too large.")
+        return b""
+
+
+def as_chunk(data: bytes) -> bytes:
+    """Frame content as one chunk, for a receiver that has to see where the body ends."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK: Final = b"0\r\n\r\n"

@@ -1,0 +1,43 @@
+"""Deadlines for thousands of connections with one timer: one pass a second over whole ticks; knows no reasons."""
+
+import math
+from typing import Final, Protocol
+
+from gateway.clock import Clock
+
+TICK: Final = 1.0
+"""Seconds between two passes: how late a deadline may be noticed."""
+
+
+class Timed(Protocol):
+    """Something with a deadline, counted in ticks of the sweep."""
+
+    deadline: int
+
+    def expire(self) -> None:
+        """The deadline has gone by."""
+
+
+def ticks(seconds: float) -> int:
+    """Whole ticks for a time-out, never fewer than it asks for."""
+    return math.ceil(seconds / TICK) + 1
+
+
+class Sweep:
+    """Finds the deadlines that have gone by. Stamping one is an addition, without asking for the time."""
+
+    def __init__(self) -> None:
+        self.tick = 0
+        self.watched: Final[set[Timed]] = set()
+
+    async def run(self, clock: Clock) -> None:
+        """Pass over all connections once a tick, until cancelled."""
+        while True:
+            await clock.sleep(TICK)
+            self.advance()
+
+    def advance(self) -> None:
+        """One tick. What expires may leave or enter the watched set while it does."""
+        self.tick += 1
+        for each in [each for each in self.watched if each.deadline < self.tick]:
+            each.expire()

@@ -1,0 +1,91 @@
+"""Opens connections to upstreams: resolves the name, checks every address, connects to one that passed; knows no requests."""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from gateway.errors import Refusal
+from gateway.http.upstream import UpstreamConnection
+from gateway.model import Upstream
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MOST_ADDRESSES: Final = 4
+"""How many addresses of a name are tried, one after the other."""
+
+
+async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> UpstreamConnection | Refusal:
+    """Connect to an address in the upstream's networks, or return the `Refusal` that says why there is no connection.
+
+    The address that was checked is the one that is connected to, so a name cannot be rebound in between.
+    """
+    loop = asyncio.get_running_loop()
+    context = _tls(upstream.ca) if upstream.origin.scheme == "https" else None
+    problem = "no address"
+    addresses = await _permitted_addresses(upstream)
+    if isinstance(addresses, Refusal):
+        return addresses
+    for address in addresses[:MOST_ADDRESSES]:
+        try:
+            _, connection = await loop.create_connection(
+                make,
+                str(address),
+                upstream.origin.port,
+                ssl=context,
+                server_hostname=upstream.origin.host if context is not None else None,
+            )
+        except ssl.SSLCertVerificationError:
+            problem = "its certificate does not verify"
+        except ssl.SSLError:
+            problem = "the TLS handshake failed"
+        except OSError:
+            problem = "it refuses connections"
+        else:
+            return connection
+    return Refusal("upstream_failed", f"The upstream {upstream.name} cannot be reached: {problem}.")
+
+
+async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
+    host, port = upstream.origin.host, upstream.origin.port
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return Refusal("upstream_failed", f"The name of the upstream {upstream.name} cannot be resolved.")
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    permitted = [address for address in addresses if is_permitted(address, upstream.networks)]
+    if not permitted:
+        return Refusal(
+            "upstream_failed",
+            f"The upstream {upstream.name} resolves to no address in the networks that its configuration names.",
+        )
+    return permitted
+
+
+def is_permitted(address: Address, networks: tuple[str, ...]) -> bool:
+    """Whether an upstream may have this address: `public` is what is globally routable, all else must be named as a CIDR."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    for network in networks:
+        if network == "public":
+            if address.is_global and not address.is_multicast:
+                return True
+        elif address in _network(network):
+            return True
+    return False
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text)
+
+
+@lru_cache(maxsize=256)
+def _tls(ca: str | None) -> ssl.SSLContext:
+    """TLS towards upstreams: at least 1.2, the name and the chain are always verified, HTTP/1.1 alone is offered."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

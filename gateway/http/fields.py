@@ -1,0 +1,165 @@
+"""One header line: its strict form and what becomes of it, remembered for lines that repeat; knows no identity.
+
+A line is classified alone, by its own bytes, so no request can plant a verdict for another. Only lines whose names are
+known to repeat are remembered; the cache is bounded and starts anew when it is full.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+LONGEST_REMEMBERED: Final = 1024
+"""A longer line is classified each time it comes, in bytes."""
+LINES_REMEMBERED: Final = 8192
+"""How many lines a vocabulary remembers at most."""
+
+
+class Role(IntEnum):
+    """What becomes of a header line."""
+
+    FORWARD = 0
+    DROP = 1
+    WATCHED = 2
+    """A step of the request's life wants to read it; whether it goes on is decided there."""
+    HOST = 3
+    CONTENT_LENGTH = 4
+    TRANSFER_ENCODING = 5
+    CONNECTION = 6
+    EXPECT = 7
+    REFUSED = 8
+
+
+class Field(NamedTuple):
+    """A classified line. `name` is canonical: lower case, with `_` as `-`, for CGI and WSGI read both alike."""
+
+    role: Role
+    name: str
+    value: bytes
+    line: bytes
+
+
+class MalformedLineError(Exception):
+    """A line that is no header line by RFC 9112 §5."""
+
+
+# RFC 9110 §5.1 and §5.5: a token, a colon without space before it, then visible bytes with inner spaces and tabs.
+_LINE = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*"
+    rb"([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?[ \t]*"
+).fullmatch
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+    )
+)
+"""Never forwarded, whether `Connection` names them or not (RFC 9110 §7.6.1)."""
+
+FRAMING_ROLES: Final = {
+    "content-length": Role.CONTENT_LENGTH,
+    "transfer-encoding": Role.TRANSFER_ENCODING,
+    "connection": Role.CONNECTION,
+}
+
+_REPEATING: Final = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "accept-ranges",
+        "agent-intent",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "origin",
+        "server",
+        "strict-transport-security",
+        "transfer-encoding",
+        "user-agent",
+        "vary",
+        "x-content-type-options",
+    )
+)
+
+
+class Vocabulary:
+    """Which names mean what, in one direction."""
+
+    def __init__(
+        self,
+        *,
+        roles: dict[str, Role],
+        dropped_prefixes: Iterable[str] = (),
+    ) -> None:
+        """`roles` maps canonical names to roles; a name that is in none, and begins with no dropped prefix, is forwarded."""
+        self._roles: Final = roles
+        self._dropped_prefixes: Final = tuple(dropped_prefixes)
+        self._remembered: Final[dict[bytes, Field]] = {}
+        self.find: Final = self._remembered.get
+        """Look up a line that was classified before."""
+
+    def classify(self, line: bytes) -> Field:
+        """Classify a line that `find` does not know. Raises `MalformedLineError`."""
+        parts = _LINE(line)
+        if parts is None:
+            raise MalformedLineError
+        name = canonical(parts[1].decode("ascii"))
+        role = self._roles.get(name)
+        if role is None:
+            role = Role.DROP if name.startswith(self._dropped_prefixes) else Role.FORWARD
+        field = Field(role, name, parts[2] or b"", line)
+        if name in _REPEATING and len(line) <= LONGEST_REMEMBERED:
+            if len(self._remembered) >= LINES_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[line] = field
+        return field
+
+    def is_relied_on(self, name: str) -> bool:
+        """Whether a step reads this field, so that `Connection` may not name it."""
+        return self._roles.get(name, Role.FORWARD) not in (Role.FORWARD, Role.DROP, Role.REFUSED)
+
+
+def canonical(name: str) -> str:
+    """A header name as it is compared everywhere."""
+    return name.lower().replace("_", "-")
+
+
+def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
+    """What comes from callers. `watched` names the headers that steps read: tokens, intent, places of credentials."""
+    roles = dict.fromkeys(("cookie", "forwarded", "x-real-ip", "x-request-id", *HOP_BY_HOP), Role.DROP)
+    roles |= dict.fromkeys(_OVERRIDES, Role.REFUSED)
+    roles |= dict.fromkeys(map(canonical, watched), Role.WATCHED)
+    roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED}
+    return Vocabulary(roles=roles, dropped_prefixes=("agent-", "proxy-", "x-forwarded-", "client-cert"))
+
+
+PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "set-cookie", "www-authenticate"))
+"""Response headers that reach a caller only from upstreams whose configuration says so."""
+
+
+def response_vocabulary() -> Vocabulary:
+    """What comes from upstreams."""
+    roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
+    return Vocabulary(roles=roles | FRAMING_ROLES)
+
+
+# With these a request could be judged as one operation and served as another.
+_OVERRIDES: Final = (
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+)

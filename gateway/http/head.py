@@ -1,0 +1,222 @@
+"""Heads of requests and responses, parsed strictly in one pass (RFC 9112); knows no sockets, no time and no policy.
+
+What two parsers could read differently is an error, not a repair. The heads keep the lines that go on as they came.
+"""
+
+import re
+from itertools import islice
+from typing import Final, final
+
+from gateway.errors import Refusal
+from gateway.http.fields import Field, MalformedLineError, Role, Vocabulary, canonical
+from gateway.http.framing import (
+    NO_BODY,
+    AmbiguousFramingError,
+    Framing,
+    content_length,
+    is_chunked,
+    request_framing,
+    response_framing,
+)
+from gateway.http.target import AmbiguousTargetError, Target, parse_target, query_names
+
+_METHOD = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
+).fullmatch
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
+_CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
+_REQUEST_LINE_PARTS: Final = 3
+
+
+@final
+class RequestHead:
+    """One parsed request head.
+
+    `forward` holds the lines that may go on, as they came; `watched` the lines that a step has to read first, by
+    canonical name. `keep` is false when the caller wants the connection closed. `trace` is the caller's trace id and
+    flags if it sent a valid `traceparent`.
+    """
+
+    __slots__ = ("expects_continue", "forward", "framing", "host", "keep", "method", "target", "trace", "watched")
+
+    def __init__(self, method: str, target: Target) -> None:
+        self.method: Final = method
+        self.target: Final = target
+        self.forward: list[bytes] = []
+        self.watched: dict[str, list[Field]] = {}
+        self.framing: Framing = NO_BODY
+        self.host = b""
+        self.keep = True
+        self.expects_continue = False
+        self.trace: tuple[str, str] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path as it came."""
+        return self.target.path
+
+    @property
+    def query_names(self) -> tuple[str, ...]:
+        """The names in the query, without their values."""
+        return query_names(self.target.query)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's trace id (W3C Trace Context), if it sent one."""
+        return self.trace[0] if self.trace is not None else None
+
+
+@final
+class ResponseHead:
+    """One parsed response head. `reason` is the status line after the version, as it came."""
+
+    __slots__ = ("forward", "framing", "keep", "reason", "status", "watched")
+
+    def __init__(self, status: int, reason: bytes, *, keep: bool) -> None:
+        self.status: Final = status
+        self.reason: Final = reason
+        self.forward: list[bytes] = []
+        self.watched: dict[str, list[Field]] = {}
+        self.framing: Framing = NO_BODY
+        self.keep = keep
+
+
+def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> RequestHead:
+    """Parse a request head without its final empty line. Raises `Refusal`, never repairs."""
+    lines = head.split(b"\r\n")
+    if len(lines) > most_lines + 1:
+        raise Refusal("head_too_large", f"The request has more than {most_lines} header fields.")
+    try:
+        request = _request_line(lines[0])
+        _read_request_fields(request, lines, vocabulary)
+    except MalformedLineError:
+        raise Refusal("request_malformed", "A header line is not one by RFC 9112, section 5.") from None
+    except (AmbiguousFramingError, AmbiguousTargetError) as error:
+        raise Refusal("request_malformed", str(error)) from None
+    return request
+
+
+def parse_response(head: bytes, vocabulary: Vocabulary, *, method: str, most_lines: int) -> ResponseHead:
+    """Parse the head of a response to `method`. Raises `Refusal` with `upstream_failed`."""
+    lines = head.split(b"\r\n")
+    if len(lines) > most_lines + 1:
+        raise Refusal("upstream_failed", "The upstream's response has too many header fields.")
+    parts = _STATUS_LINE(lines[0])
+    if parts is None:
+        raise Refusal("upstream_failed", "The upstream did not answer in HTTP/1.1.")
+    response = ResponseHead(int(parts[2]), lines[0][9:], keep=parts[1] == b"1")
+    try:
+        _read_response_fields(response, lines, vocabulary, method)
+    except MalformedLineError:
+        raise Refusal("upstream_failed", "The upstream sent a malformed header line.") from None
+    except AmbiguousFramingError as error:
+        raise Refusal("upstream_failed", f"The upstream's response cannot be delimited: {error}") from None
+    return response
+
+
+def _request_line(line: bytes) -> RequestHead:
+    parts = line.split(b" ")
+    if len(parts) != _REQUEST_LINE_PARTS:
+        raise Refusal("request_malformed", "The request line is not: method, space, target, space, version.")
+    method, target, version = parts
+    if _METHOD(method.decode("latin-1")) is None:
+        raise Refusal("request_malformed", "The method is not one in capital letters.")
+    if version != b"HTTP/1.1":
+        raise Refusal("request_malformed", "Only HTTP/1.1 is served here.")
+    name = method.decode("ascii")
+    if name in _UNSERVED:
+        raise Refusal("method_refused")
+    return RequestHead(name, parse_target(target.decode("latin-1")))
+
+
+def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
+    length: int | None = None
+    chunked = False
+    options: set[str] | None = None
+    find, forward = vocabulary.find, request.forward.append
+    for line in islice(lines, 1, None):
+        field = find(line) or vocabulary.classify(line)
+        role = field.role
+        if role is Role.FORWARD:
+            forward(line)
+        elif role is Role.WATCHED:
+            request.watched.setdefault(field.name, []).append(field)
+        elif role is Role.HOST and not request.host and _HOST(field.value) is not None:
+            request.host = field.value
+        elif role is Role.CONTENT_LENGTH and length is None:
+            length = content_length(field)
+            forward(line)
+        elif role is Role.TRANSFER_ENCODING and not chunked:
+            chunked = is_chunked(field)
+        elif role is Role.CONNECTION:
+            options = (options or set()) | _options(field)
+        elif role is Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
+            request.expects_continue = True
+        elif role is not Role.DROP:
+            raise Refusal("request_malformed", f"The header {field.name} stands twice, is malformed, or is not served here.")
+    if not request.host:
+        raise Refusal("request_malformed", "The request names no host.")
+    request.framing = request_framing(length, chunked=chunked)
+    request.trace = _trace(request.watched.get("traceparent"))
+    if options:
+        request.keep = "close" not in options
+        request.forward = _without(options - _CONNECTION_OPTIONS, request, vocabulary)
+
+
+def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
+    length: int | None = None
+    chunked = False
+    options: set[str] | None = None
+    find, forward = vocabulary.find, response.forward.append
+    for line in islice(lines, 1, None):
+        field = find(line) or vocabulary.classify(line)
+        role = field.role
+        if role is Role.FORWARD:
+            forward(line)
+        elif role is Role.WATCHED:
+            response.watched.setdefault(field.name, []).append(field)
+        elif role is Role.CONTENT_LENGTH and length is None:
+            length = content_length(field)
+            forward(line)
+        elif role is Role.TRANSFER_ENCODING and not chunked:
+            chunked = is_chunked(field)
+        elif role is Role.CONNECTION:
+            options = (options or set()) | _options(field)
+        elif role is not Role.DROP:
+            raise AmbiguousFramingError(f"the header {field.name} stands twice.")
+    if chunked and not response.keep:
+        raise AmbiguousFramingError("chunks in HTTP/1.0.")
+    response.framing = response_framing(method, response.status, length, chunked=chunked)
+    if options:
+        response.keep = response.keep and "close" not in options
+        named = options - _CONNECTION_OPTIONS
+        response.forward = [line for line in response.forward if canonical(_name_of(line)) not in named]
+
+
+def _options(field: Field) -> set[str]:
+    return {canonical(option.strip(b" \t").decode("latin-1")) for option in field.value.split(b",")} - {""}
+
+
+def _without(named: set[str], request: RequestHead, vocabulary: Vocabulary) -> list[bytes]:
+    """Remove what `Connection` names (RFC 9110 §7.6.1), unless a step relies on it: then somebody is stripping checks."""
+    for name in named:
+        if vocabulary.is_relied_on(name):
+            raise Refusal("request_malformed", f"Connection names {name}, which is no hop-by-hop field.")
+    return [line for line in request.forward if canonical(_name_of(line)) not in named] if named else request.forward
+
+
+def _name_of(line: bytes) -> str:
+    return line.partition(b":")[0].decode("ascii")
+
+
+def _trace(fields: list[Field] | None) -> tuple[str, str] | None:
+    """The trace id and flags of exactly one valid traceparent; anything else starts a new trace (W3C Trace Context §2.3)."""
+    if fields is None or len(fields) != 1:
+        return None
+    parts = _TRACEPARENT(fields[0].value)
+    if parts is None or parts[1].strip(b"0") == b"" or parts[2].strip(b"0") == b"":
+        return None
+    return parts[1].decode("ascii"), parts[3].decode("ascii")

@@ -1,0 +1,109 @@
+"""Keeps upstream connections that can be used again, apart by everything that must not mix; knows nothing of requests."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.errors import Refusal
+from gateway.http.deadlines import Sweep, ticks
+from gateway.http.dial import dial
+from gateway.http.downstream import Downstream
+from gateway.http.outbound import PoolKey
+from gateway.http.upstream import UpstreamConnection
+from gateway.http.waiting import Wait
+
+IDLE_PER_KEY: Final = 64
+"""How many connections of one key are kept idle."""
+IDLE_SECONDS: Final = 55.0
+"""How long a connection is kept idle: shorter than the 60 seconds after which many servers close."""
+
+
+class Pool:
+    """The last connection that came back goes out first, so that the surplus grows old and is closed."""
+
+    def __init__(self, clock: Clock, sweep: Sweep, largest_head: int) -> None:
+        """`largest_head` bounds response heads, in bytes."""
+        self._clock: Final = clock
+        self._sweep: Final = sweep
+        self._largest_head: Final = largest_head
+        self._idle: Final[dict[PoolKey, deque[UpstreamConnection]]] = {}
+        self._open: Final[set[UpstreamConnection]] = set()
+
+    def take(self, key: PoolKey) -> UpstreamConnection | None:
+        """An idle connection of this key, if there is one."""
+        idle = self._idle.get(key)
+        if not idle:
+            return None
+        connection = idle.pop()
+        self._sweep.watched.discard(connection)
+        return connection
+
+    async def open(self, key: PoolKey, caller: Downstream) -> UpstreamConnection:
+        """Dial in a task of its own, for it waits for foreign things, while the request waits for the task.
+
+        Raises `Refusal` with `upstream_failed` or `upstream_timeout`.
+        """
+
+        def make() -> UpstreamConnection:
+            return UpstreamConnection(key, self._forget, self._largest_head)
+
+        wait: Wait[asyncio.Task[UpstreamConnection | Refusal]] = Wait(
+            key.upstream.connect_timeout,
+            lambda: Refusal("upstream_timeout", f"No connection to the upstream {key.upstream.name} in time."),
+        )
+        task = self._clock.spawn(dial(key.upstream, make), f"dial {key.upstream.name}")
+        task.add_done_callback(lambda done: caller.resume(wait, done))
+        try:
+            result = (await wait).result()
+        except BaseException:
+            task.add_done_callback(_abandon)
+            task.cancel()
+            raise
+        if isinstance(result, Refusal):
+            raise result
+        self._open.add(result)
+        return result
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a clean connection for the next request with the same key."""
+        idle = self._idle.setdefault(connection.key, deque())
+        if len(idle) >= IDLE_PER_KEY:
+            connection.abort()
+            return
+        idle.append(connection)
+        connection.deadline = self._sweep.tick + ticks(IDLE_SECONDS)
+        self._sweep.watched.add(connection)
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in tuple(self._open):
+            connection.abort()
+
+    @property
+    def size(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        """How many of them wait for a request."""
+        return sum(len(idle) for idle in self._idle.values())
+
+    def _forget(self, connection: UpstreamConnection) -> None:
+        self._open.discard(connection)
+        self._sweep.watched.discard(connection)
+        idle = self._idle.get(connection.key)
+        if idle is not None:
+            if connection in idle:
+                idle.remove(connection)
+            if not idle:
+                del self._idle[connection.key]
+
+
+def _abandon(task: "asyncio.Task[UpstreamConnection | Refusal]") -> None:
+    """Nobody waits for this connection any more."""
+    if not task.cancelled() and task.exception() is None:
+        result = task.result()
+        if isinstance(result, UpstreamConnection):
+            result.abort()

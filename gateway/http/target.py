@@ -1,0 +1,71 @@
+"""The request target: the one strict reading of a path and a query; knows nothing of routes and operations."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+# Almost every path is plain. What has escapes, dots at a segment's start or a trailing slash meets the longer check.
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)+").fullmatch
+_LEGAL = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
+_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%\[\]-]*").fullmatch
+_ESCAPED = re.compile(r"%(..)").findall
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_FORBIDDEN = frozenset(b"/\\\x7f") | frozenset(range(0x20))
+
+
+class Target(NamedTuple):
+    """A request target in origin form. `path` and `query` are as they came, `segments` percent-decoded once."""
+
+    path: str
+    query: str | None
+    segments: tuple[str, ...]
+
+
+class AmbiguousTargetError(Exception):
+    """A path that the gateway and an upstream could read differently; the sentence may be shown to the caller."""
+
+
+def parse_target(target: str) -> Target:
+    """Read an origin-form target (RFC 9112 §3.2.1). Raises `AmbiguousTargetError`."""
+    path, mark, query = target.partition("?")
+    if mark and _QUERY(query) is None:
+        raise AmbiguousTargetError("The query holds bytes that a URL may not hold.")
+    segments = path[1:].split("/") if _PLAIN(path) is not None else _checked_segments(path)
+    return Target(path, query if mark else None, tuple(segments))
+
+
+def _checked_segments(path: str) -> list[str]:
+    if not path or _LEGAL(path) is None:
+        raise AmbiguousTargetError(
+            "The path must begin with a slash and may hold no empty segment, no backslash and no byte outside RFC 3986."
+        )
+    for digits in _ESCAPED(path):
+        byte = int(digits, 16)
+        if byte in _UNRESERVED:
+            raise AmbiguousTargetError("The path escapes a character that needs no escape.")
+        if byte in _FORBIDDEN:
+            raise AmbiguousTargetError("The path escapes a slash, a backslash or a control byte.")
+    segments = [_decoded(segment) for segment in path[1:].split("/")]
+    for segment in segments:
+        if segment.partition(";")[0] in (".", ".."):
+            raise AmbiguousTargetError("The path has a dot segment.")
+    return segments
+
+
+def _decoded(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    try:
+        decoded = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        raise AmbiguousTargetError("The path escapes bytes that are not UTF-8.") from None
+    if _ESCAPED(decoded) and re.search(r"%[0-9A-Fa-f]{2}", decoded) is not None:
+        raise AmbiguousTargetError("The path is escaped twice.")
+    return decoded
+
+
+def query_names(query: str | None) -> tuple[str, ...]:
+    """The names in a query, as they came and in order: all that is ever recorded of it."""
+    if not query:
+        return ()
+    return tuple(pair.partition("=")[0] for pair in query.split("&") if pair)

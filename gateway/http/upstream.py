@@ -1,0 +1,183 @@
+"""One connection to an upstream: sends a request, collects the response head, passes the body on; knows no credentials."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast, final
+
+from gateway.errors import Refusal
+from gateway.http.body import Body, ClosedBody
+from gateway.http.chunked import BrokenChunkError
+from gateway.http.downstream import Downstream
+from gateway.http.outbound import PoolKey
+from gateway.http.waiting import Wait
+
+HeadWait = Wait[bytes]
+BodyWait = Wait[None]
+
+
+@final
+class UpstreamConnection(asyncio.Protocol):
+    """The upstream's side of an exchange. Between exchanges it lies in the pool, and any byte then ends it."""
+
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_body_wait",
+        "_caller",
+        "_head_wait",
+        "_largest_head",
+        "_lost",
+        "_transport",
+        "deadline",
+        "key",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, key: PoolKey, lost: Callable[["UpstreamConnection"], None], largest_head: int) -> None:
+        """`lost` is called when the connection is gone, `largest_head` is in bytes."""
+        self.key: Final = key
+        self.deadline = 0
+        """When it has lain idle for too long, in ticks of the sweep."""
+        self._lost: Final = lost
+        self._largest_head: Final = largest_head
+        self._caller: Downstream | None = None
+        self._head_wait: HeadWait | None = None
+        self._body_wait: BodyWait | None = None
+        self._body: Body | None = None
+        self._ahead = b""
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upstream has accepted."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The upstream has closed or reset; only a body that is delimited by that ends well."""
+        self._lost(self)
+        caller, body = self._caller, self._body
+        if caller is None:
+            return
+        if isinstance(body, ClosedBody) and error is None:
+            caller.write(body.end())
+            self._ended(caller)
+        else:
+            caller.interrupt(Refusal("upstream_failed", "The upstream closed the connection before its response was complete."))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a response head or body; outside an exchange they could be read as the next caller's answer."""
+        caller = self._caller
+        if caller is None:
+            self._transport.abort()
+        elif self._body is not None:
+            self._pass_on(caller, self._body, data)
+        else:
+            self._ahead = self._ahead + data if self._ahead else data
+            self._look_for_head()
+
+    def pause_writing(self) -> None:
+        """The upstream reads slower than the client writes."""
+        if self._caller is not None:
+            self._caller.hold()
+
+    def resume_writing(self) -> None:
+        """The upstream has caught up."""
+        if self._caller is not None:
+            self._caller.release_hold()
+
+    # What the relay calls.
+
+    def begin(self, caller: Downstream, head: bytes) -> None:
+        """Send the head of a request."""
+        self._caller = caller
+        self._transport.write(head)
+
+    def send_body(self, data: bytes) -> None:
+        """Send a part of the request body."""
+        self._transport.write(data)
+
+    def hold(self) -> None:
+        """Stop reading the response: the caller is slow."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def release_hold(self) -> None:
+        """Go on reading."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    async def response_head(self, wait: HeadWait) -> bytes:
+        """The next response head, interim or final, without its final empty line."""
+        self._head_wait = wait
+        if self._ahead:  # an interim response came with the head that follows it
+            asyncio.get_running_loop().call_soon(self._look_for_head)
+        return await wait
+
+    def take_body(self, body: Body) -> bytes:
+        """What has come of the body so far; the rest is passed on as it comes. Raises `Refusal`."""
+        self._body = body
+        ahead, self._ahead = self._ahead, b""
+        try:
+            return body.feed(ahead)
+        except BrokenChunkError as error:
+            raise _broken(error) from None
+
+    async def rest_of_body(self, wait: BodyWait) -> None:
+        """Wait until the body has been passed on whole."""
+        self._body_wait = wait
+        await wait
+
+    @property
+    def payload(self) -> int:
+        """Bytes of content of the response so far."""
+        return self._body.payload if self._body is not None else 0
+
+    def finish(self) -> bool:
+        """End the exchange; true if the connection is clean: nothing came beyond the end of the body."""
+        clean = self._body is not None and self._body.done and not self._body.rest and not self._ahead
+        self._caller = self._body = self._head_wait = self._body_wait = None
+        self._ahead = b""
+        return clean and not self._transport.is_closing()
+
+    def abort(self) -> None:
+        """End the connection at once; what is half sent must not look whole."""
+        self._transport.abort()
+
+    def expire(self) -> None:
+        """It has lain idle for too long."""
+        self._transport.close()
+
+    # Between the two.
+
+    def _look_for_head(self) -> None:
+        wait, caller = self._head_wait, self._caller
+        if wait is None or caller is None:
+            return
+        end = self._ahead.find(b"\r\n\r\n")
+        if 0 <= end <= self._largest_head:
+            head, self._ahead = self._ahead[:end], self._ahead[end + 4 :]
+            self._head_wait = None
+            caller.resume(wait, head)
+        elif len(self._ahead) > self._largest_head:
+            caller.interrupt(Refusal("upstream_failed", "The upstream's response head is too large."))
+
+    def _pass_on(self, caller: Downstream, body: Body, data: bytes) -> None:
+        try:
+            passed = body.feed(data)
+        except BrokenChunkError as error:
+            caller.interrupt(_broken(error))
+            return
+        if passed:
+            caller.write(passed)
+        caller.still_moving()
+        if body.done:
+            self._ended(caller)
+
+    def _ended(self, caller: Downstream) -> None:
+        if self._body_wait is not None:
+            caller.resume(self._body_wait, None)
+
+
+def _broken(error: BrokenChunkError) -> Refusal:
+    return Refusal("upstream_failed", f"The upstream's chunked response is broken: {error}")

@@ -1,0 +1,127 @@
+"""The third step: the one task token of a request, verified and still good; knows nothing of what it may be used for."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.errors import Refusal
+from gateway.http.fields import Field
+from gateway.http.head import RequestHead
+from gateway.identity.jose import TokenProblem, read, verify
+from gateway.identity.standing import ALGORITHMS, Standing
+from gateway.model import Principal, Upstream, marks_of
+
+KIND: Final = "at+jwt"
+MOST_INTENTS: Final = 256
+"""How many intents a token may carry."""
+SKEW: Final = 30.0
+"""Seconds by which an authority's clock may be ahead. Expiry has no leeway at all."""
+
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullmatch
+
+
+def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> Principal:
+    """Return who calls, or raise the `Refusal` for a token that is missing, not ours, over, or revoked.
+
+    Signature and claims are proved once for the same bytes; expiry, epoch, freshness and revocation on every request.
+    """
+    token = _the_one_token(head, upstream)
+    principal = standing.remembered.get(token)
+    if principal is None:
+        principal = _verified(token, standing)
+        standing.remembered[token] = principal
+    if standing.clock.now() >= principal.expires:
+        raise Refusal("token_expired")
+    if standing.stale:
+        raise Refusal("revocations_stale", retry_after=1)
+    if principal.epoch != standing.epoch:
+        raise Refusal("token_invalid", "The authority has lost its records since this token was issued.")
+    if not standing.ended.isdisjoint(principal.marks):
+        raise Refusal("token_revoked")
+    return principal
+
+
+def _the_one_token(head: RequestHead, upstream: Upstream) -> bytes:
+    """Two filled places are two tokens, and nobody could say which was meant (RFC 6750 §2)."""
+    watched = head.watched
+    found = [field for place in ("authorization", *upstream.token_places) for field in watched.get(place, ()) if field.value]
+    if not found:
+        raise Refusal("token_missing")
+    if len(found) > 1:
+        raise Refusal("request_malformed", "The request carries more than one token.")
+    return _bare(found[0])
+
+
+def _bare(field: Field) -> bytes:
+    if field.name != "authorization":
+        return field.value
+    parts = _BEARER(field.value)
+    if parts is None:
+        raise Refusal("token_invalid", "Authorization is not Bearer, a space and one token.")
+    return parts[1]
+
+
+def _verified(token: bytes, standing: Standing) -> Principal:
+    """Everything cheap is checked before the signature, so that garbage does not cost a verification (RFC 8725 §3)."""
+    if not token.startswith(standing.prefix):
+        raise Refusal("token_invalid", f"A task token begins with {standing.prefix.decode()}.")
+    try:
+        jws = read(token[len(standing.prefix) :])
+        if jws.algorithm not in ALGORITHMS or jws.kind != KIND:
+            raise Refusal("token_invalid")
+        key = standing.signing_keys.get(jws.kid or "")
+        if key is None or jws.claims.get("iss") != standing.issuer:
+            raise Refusal(
+                "token_invalid", "The token is of an issuer that this gateway does not trust, or of a key it no longer uses."
+            )
+        verify(jws, key)
+    except TokenProblem:
+        raise Refusal("token_invalid") from None
+    return _principal(jws.claims, standing)
+
+
+def _principal(claims: Mapping[str, Any], standing: Standing) -> Principal:
+    """What the claims of a verified token say (design §6), each of the one type it may have."""
+    audience = claims.get("aud")
+    if standing.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise Refusal("token_invalid", "The token is for another audience.")
+    # A binding that nothing here checks must not be taken for a bearer token (RFC 7800 §3.1, RFC 9449 §7.2).
+    if "cnf" in claims:
+        raise Refusal("token_invalid", "The token is bound to a key, and this gateway serves only bearer tokens.")
+    expires, not_before = _number(claims, "exp"), _number(claims, "nbf")
+    if not_before > standing.clock.now() + SKEW:
+        raise Refusal("token_invalid", "The token is not valid yet.")
+    actor = claims.get("act")
+    agent = _text(actor if isinstance(actor, dict) else {}, "sub")
+    tenant = _text(claims, "tenant")
+    if tenant != standing.tenant:
+        raise Refusal("tenant_mismatch")
+    task, token = _text(claims, "txn"), _text(claims, "jti")
+    intents = _text(claims, "scope").split(" ")
+    if len(intents) > MOST_INTENTS:
+        raise Refusal("token_invalid")
+    return Principal(
+        agent=agent,
+        subject=_text(claims, "sub"),
+        tenant=tenant,
+        task=task,
+        token=token,
+        intents=frozenset(intents),
+        expires=expires,
+        epoch=_text(claims, "epoch"),
+        marks=marks_of(token=token, task=task, agent=agent, tenant=tenant),
+    )
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Refusal("token_invalid")
+    return float(value)
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value:
+        raise Refusal("token_invalid")
+    return value

@@ -1,0 +1,1 @@
+"""What the caller is about to do: declared intents and observed operations; knows nothing of who may."""

@@ -1,0 +1,44 @@
+"""The fourth step: what the caller says it does beside what it really does; knows nothing of whether it may."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.errors import Refusal
+from gateway.http.downstream import Downstream
+from gateway.http.fields import Field
+from gateway.http.head import RequestHead
+from gateway.intent.declaration import parse
+from gateway.intent.index import OperationIndex
+from gateway.intent.reader import Reader
+from gateway.model import DeclaredIntent, Upstream, Use
+
+
+class Readable(NamedTuple):
+    """One upstream's way of being read."""
+
+    reader: Reader
+    operations: OperationIndex
+
+
+class Intents(NamedTuple):
+    """How intents are declared, and how each upstream's operations are read."""
+
+    header: str
+    """The canonical name of the intent header."""
+    by_upstream: Mapping[str, Readable]
+
+
+async def read_intent(head: RequestHead, upstream: Upstream, caller: Downstream, intents: Intents) -> Use:
+    """Compare nothing yet: return both sides. Raises `Refusal` for a declaration or an operation that cannot be read."""
+    declared = _declaration(head.watched.get(intents.header))
+    reader, operations = intents.by_upstream[upstream.name]
+    operation, observed = await reader.read(head, upstream, caller, operations)
+    return Use(declared, operation, observed)
+
+
+def _declaration(fields: list[Field] | None) -> DeclaredIntent | None:
+    if fields is None:
+        return None
+    if len(fields) > 1:
+        raise Refusal("intent_malformed", "The request carries more than one intent header.")
+    return parse(fields[0].value)

@@ -1,0 +1,227 @@
+"""The nouns that every part of the gateway shares, as plain values; knows no bytes, no files and no network."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, final
+
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}").fullmatch
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]+").fullmatch
+_SPIFFE_ID_BYTES: Final = 2048
+
+
+def spiffe_id(text: str) -> str:
+    """Check a workload's SPIFFE ID and return it (SPIFFE-ID §2): `spiffe://<trust domain>/<path>`.
+
+    Stricter than the standard in one point: upper case in scheme and trust domain is refused rather than folded, so
+    that two spellings of one identity cannot exist. Raises `ValueError` with a sentence for an operator.
+    """
+    if len(text) > _SPIFFE_ID_BYTES:
+        raise ValueError("a SPIFFE ID has at most 2048 characters")
+    if not text.startswith("spiffe://"):
+        raise ValueError("a SPIFFE ID begins with spiffe://")
+    trust_domain, slash, path = text[9:].partition("/")
+    if _TRUST_DOMAIN(trust_domain) is None:
+        raise ValueError("the trust domain of a SPIFFE ID holds only lower-case letters, digits, dots, dashes and underscores")
+    if not slash:
+        raise ValueError("the SPIFFE ID of a workload has a path")
+    for segment in path.split("/"):
+        if _SEGMENT(segment) is None or segment in (".", ".."):
+            raise ValueError("a path segment of a SPIFFE ID holds letters, digits, dots, dashes and underscores")
+    return text
+
+
+class AgentPattern(NamedTuple):
+    """Which agents an entry concerns: one SPIFFE ID, or all below a path when `below` is set."""
+
+    text: str
+    below: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "AgentPattern":
+        """An exact SPIFFE ID, or one with a trailing `/*` on a path boundary. Raises `ValueError`."""
+        if not text.endswith("/*"):
+            return cls(spiffe_id(text), below=False)
+        base = text[:-2]
+        spiffe_id(base + "/x")
+        return cls(base + "/", below=True)
+
+    def covers(self, agent: str) -> bool:
+        """Whether the entry concerns this agent."""
+        return agent.startswith(self.text) if self.below else agent == self.text
+
+    def overlaps(self, other: "AgentPattern") -> bool:
+        """Whether some agent could be concerned by both."""
+        if self.below and other.below:
+            return self.text.startswith(other.text) or other.text.startswith(self.text)
+        return self.covers(other.text) if self.below else other.covers(self.text)
+
+
+class Origin(NamedTuple):
+    """Where an upstream listens."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A downstream API as the gateway sees it. Times are seconds.
+
+    `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash.
+    `networks` holds `public` or CIDRs: where its name may resolve to. `ca` is a file of certificates to trust instead
+    of the system's. `credential` names the entry whose secret is put in; `token_places` are the header names besides
+    Authorization where a task token may stand; `emptied` are the headers that steps read and the upstream never sees;
+    `passed` are the response headers that only this upstream may send.
+    """
+
+    tenant: str
+    name: str
+    origin: Origin
+    prefix: str
+    base_path: str
+    protocol: str
+    credential: str
+    token_places: tuple[str, ...] = ()
+    emptied: frozenset[str] = frozenset()
+    networks: tuple[str, ...] = ("public",)
+    passed: frozenset[str] = frozenset()
+    ca: str | None = None
+    connect_timeout: float = 5.0
+    head_timeout: float = 60.0
+    concurrent: int = 256
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls, for which task, holding which intents: the outcome of a verified task token.
+
+    Only the outermost actor is here; deeper `act` levels are history and never reach a decision (RFC 8693 §4.1).
+    `expires` is in Unix seconds. `marks` names everything whose revocation ends this access.
+    """
+
+    agent: str
+    subject: str
+    tenant: str
+    task: str
+    token: str
+    intents: frozenset[str]
+    expires: float
+    epoch: str
+    marks: frozenset[str]
+
+
+def marks_of(*, token: str, task: str, agent: str, tenant: str) -> frozenset[str]:
+    """The scope ladder of revocation as one set: revoked is whatever meets the set of revoked marks."""
+    return frozenset((f"token:{token}", f"task:{task}", f"agent:{agent}", f"tenant:{tenant}"))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeclaredIntent:
+    """What the caller says the request is for; untrusted, it can only narrow what the token carries."""
+
+    name: str
+    reason: str | None = None
+    tool: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a request really is. `path` is what follows the upstream's prefix, as it is forwarded."""
+
+    method: str
+    path: str
+    segments: tuple[str, ...]
+    """The path's segments, percent-decoded once: what templates are compared with."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """An intent that covers an operation, with what its template captured from the path."""
+
+    intent: str
+    captures: Mapping[str, str]
+    touches: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A request seen as use of intents: what the caller declared, beside what the operation really is.
+
+    `observed` holds every intent on this upstream that covers the operation, in file order, whoever may hold it.
+    """
+
+    declared: DeclaredIntent | None
+    operation: Operation
+    observed: tuple[Coverage, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One entry of the feed: from now to `until` (Unix seconds) nothing that carries the mark is accepted.
+
+    `kind` is a rung of the scope ladder (token, task, agent, tenant), `cause` one of the causes of design §9.
+    """
+
+    seq: int
+    time: float
+    kind: str
+    id: str
+    cause: str
+    until: float
+
+    @property
+    def mark(self) -> str:
+        """What it revokes, in the form of `Principal.marks`."""
+        return f"{self.kind}:{self.id}"
+
+
+class _Guarded(type):
+    """A class of which nobody makes an instance by calling it."""
+
+    def __call__(cls, *_args: object, **_kwargs: object) -> object:
+        raise TypeError(f"{cls.__name__} is made only by a decision")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit(metaclass=_Guarded):
+    """The proof that a decision was yes. Only `policy/decide.py` makes one, and without one there is no credential."""
+
+    principal: Principal
+    use: Use
+    upstream: Upstream
+    intent: Coverage
+    """The observed intent that the decision rests on; the declared one unless nothing was declared."""
+    grant: str
+    policy: str
+    enforced: bool = True
+    """False when observe mode lets pass what policy would refuse."""
+
+    @classmethod
+    def _issue(cls, **facts: object) -> "Permit":
+        """For `policy/decide.py` alone; an architecture test finds any other caller."""
+        permit: Permit = type.__call__(cls, **facts)
+        return permit
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds."""
+
+    ending: str = "interrupted"
+    status: int = 0
+    code: str | None = None
+    received: int = 0
+    sent: int = 0
+    upstream_seconds: float | None = None
+    error: str | None = None
+    """The type of an unexpected error; its text stays out, for it could hold anything."""

@@ -1,0 +1,185 @@
+"""Makes a checked configuration ready to serve: everything a request needs that holds no connection; starts nothing."""
+
+import hashlib
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, final
+
+import orjson
+
+from gateway.clock import Clock
+from gateway.credentials.injector import Injector
+from gateway.credentials.injectors import INJECTORS
+from gateway.credentials.obtain import Credentials, ManagedCredential
+from gateway.credentials.rules import CredentialRule
+from gateway.credentials.sources import SOURCES
+from gateway.errors import ConfigurationError, Flaw
+from gateway.http.admit import Admission
+from gateway.http.fields import canonical, request_vocabulary
+from gateway.http.routes import Routes
+from gateway.intent.index import OperationIndex
+from gateway.intent.read_intent import Intents, Readable
+from gateway.intent.readers import READERS
+from gateway.model import Upstream
+from gateway.policy.compile import Policy
+from gateway.settings.document import Document
+from gateway.settings.load import Loaded
+
+ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent")
+"""Headers that steps read and upstreams never see as the caller sent them."""
+SOON: Final = timedelta(days=14).total_seconds()
+"""How long before the end of an exception the gateway begins to warn."""
+_DIGEST_DIGITS: Final = 16
+_A_DAY: Final = timedelta(days=1).total_seconds()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a configuration means. `warnings` are sentences for the operator about what will soon stop working."""
+
+    digest: str
+    canonical: str
+    tenant: str
+    admission: Admission
+    routes: Routes
+    intents: Intents
+    policy: Policy
+    warnings: tuple[str, ...]
+
+
+def compile_configuration(loaded: Loaded, now: float) -> Compiled:
+    """Compile what `load` has checked, as of `now` (Unix seconds).
+
+    Raises `ConfigurationError` for what is right in itself and still cannot be used here and now.
+    """
+    document = loaded.document
+    flaws = [*_exception_flaws(loaded, now), *_isolation_flaws(loaded), *_file_flaws(loaded)]
+    if flaws:
+        raise ConfigurationError(flaws)
+    text = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS).decode()
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
+    upstreams = {name: _upstream(loaded, name) for name in document.upstreams}
+    watched = {name for upstream in upstreams.values() for name in upstream.emptied}
+    watched |= {place for rule in document.credentials.values() for place in _injector(rule).places}
+    return Compiled(
+        digest=digest,
+        canonical=text,
+        tenant=document.tenant,
+        admission=Admission(request_vocabulary(watched), document.gateway.limits),
+        routes=Routes(upstreams.values()),
+        intents=Intents(canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}),
+        policy=Policy(document.grants, document.denials, document.intents, digest),
+        warnings=tuple(_warnings(document, now)),
+    )
+
+
+def compile_credentials(loaded: Loaded, clock: Clock, fingerprint_key: bytes) -> Credentials:
+    """Open the sources of all secrets. `fingerprint_key` marks the versions of secrets in records."""
+    return Credentials({name: _credential(loaded, name, clock, fingerprint_key) for name in loaded.document.credentials}, clock)
+
+
+def _upstream(loaded: Loaded, name: str) -> Upstream:
+    rule = loaded.document.upstreams[name]
+    address = rule.address()
+    places = rule.token_places()
+    ours = (*ALWAYS_WATCHED, canonical(loaded.document.gateway.intent_header), *map(canonical, places))
+    return Upstream(
+        tenant=loaded.document.tenant,
+        name=name,
+        origin=address.origin,
+        prefix=rule.prefix(name),
+        base_path=address.path,
+        protocol=rule.protocol,
+        credential=rule.credential,
+        token_places=tuple(map(canonical, places)),
+        emptied=frozenset(ours),
+        networks=tuple(rule.networks),
+        passed=frozenset(map(canonical, rule.passed)),
+        ca=None if rule.tls.ca is None else str(loaded.resolve(rule.tls.ca)),
+        connect_timeout=rule.timeouts.connect,
+        head_timeout=rule.timeouts.head,
+        concurrent=rule.limits.concurrent,
+    )
+
+
+def _credential(loaded: Loaded, name: str, clock: Clock, fingerprint_key: bytes) -> ManagedCredential:
+    rule = loaded.document.credentials[name]
+    source = SOURCES[rule.secret.name].build(rule.secret.config, clock, loaded.resolve)
+    ends = _usable_until(rule, loaded.document.exceptions.overdue)
+    return ManagedCredential(name, source, _injector(rule), ends=ends, key=fingerprint_key)
+
+
+def _injector(rule: CredentialRule) -> Injector:
+    return INJECTORS[rule.inject.name].build(rule.inject.config)
+
+
+def _usable_until(rule: CredentialRule, overdue: float) -> float | None:
+    """The end of its exception, or that of the grace after a missed review, whichever comes first."""
+    if rule.exception is None:
+        return None
+    return min(rule.exception.ends(), rule.exception.review_due() + overdue)
+
+
+def _readable(document: Document, name: str) -> Readable:
+    kind = READERS[document.upstreams[name].protocol]
+    own = {intent: rule for intent, rule in document.intents.items() if rule.upstream == name}
+    return Readable(kind.build(kind.config()), OperationIndex(own))
+
+
+def _exception_flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
+    """A static secret needs a written permission that is true and not too long."""
+    longest = loaded.document.exceptions.max
+    for name, rule in loaded.document.credentials.items():
+        where = ("credentials", name)
+        if rule.exception is None:
+            yield loaded.flaw(
+                where,
+                f"the secret of '{name}' is static, so it needs an exception: "
+                "{owner: ..., reason: ..., expires: 2027-01-31, review_every: 30d, reviewed: 2026-11-20}",
+            )
+            continue
+        if rule.exception.ends() - now > longest + _A_DAY:
+            days = int(longest / _A_DAY)
+            yield loaded.flaw(
+                (*where, "exception", "expires"), f"this is more than {days} days ahead, which is `exceptions.max`"
+            )
+        if rule.exception.review_due() - rule.exception.review_every > now:
+            yield loaded.flaw((*where, "exception", "reviewed"), "this day is in the future; write the day of the last review")
+
+
+def _isolation_flaws(loaded: Loaded) -> Iterator[Flaw]:
+    own = {os.getuid()}
+    for index, user in enumerate(loaded.document.admin.operators):
+        try:
+            own.add(pwd.getpwnam(user).pw_uid)
+        except KeyError:
+            yield loaded.flaw(("admin", "operators", index), f"this machine has no user '{user}'")
+    for name, identity in loaded.document.identities.items():
+        try:
+            identity.check_isolation(own)
+        except ValueError as error:
+            yield loaded.flaw(("identities", name), str(error))
+
+
+def _file_flaws(loaded: Loaded) -> Iterator[Flaw]:
+    for name, rule in loaded.document.upstreams.items():
+        if rule.tls.ca is not None and not os.access(loaded.resolve(rule.tls.ca), os.R_OK):
+            yield loaded.flaw(("upstreams", name, "tls", "ca"), "this file cannot be read")
+
+
+def _warnings(document: Document, now: float) -> Iterator[str]:
+    for name, rule in document.credentials.items():
+        until = _usable_until(rule, document.exceptions.overdue)
+        if until is None or rule.exception is None:
+            continue
+        if now >= until:
+            yield f"credential {name}: its exception has ended, so its requests are refused; ask {rule.exception.owner}"
+        elif now >= rule.exception.review_due():
+            yield f"credential {name}: its review is overdue; ask {rule.exception.owner}"
+        elif until - now < SOON:
+            days = int((until - now) / _A_DAY) + 1
+            yield f"credential {name}: its exception ends within {days} days; ask {rule.exception.owner}"

@@ -1,0 +1,56 @@
+"""The whole configuration, composed of sections that stand beside their users; knows nothing of files and places."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from gateway.audit.rules import AuditRule
+from gateway.authority.rules import AdminRule, AuthorityRule
+from gateway.credentials.rules import CredentialRule, ExceptionsRule
+from gateway.identity.rules import IdentityRule
+from gateway.intent.rules import IntentRule
+from gateway.kind import Config, Duration
+from gateway.policy.rules import DenialRule, GrantRule
+from gateway.settings.gateway_rule import GatewayRule
+from gateway.settings.names import Name
+from gateway.settings.upstreams import UpstreamRule
+
+
+class FeedRule(Config):
+    """The channel by which the authority tells the gateway of revocations and keys."""
+
+    max_staleness: Duration = Field(default=10.0, ge=2.0)
+    """How long the gateway may hear nothing from the authority before it refuses every request; it hears every second."""
+
+
+class Document(Config):
+    """The configuration of Doorward."""
+
+    version: Literal[1]
+    """The version of this format."""
+    tenant: Name
+    """Whose installation this is; stands in every token and every record."""
+    gateway: GatewayRule = Field(default_factory=GatewayRule)
+    """The listener that agents send their requests to."""
+    authority: AuthorityRule = AuthorityRule()
+    """The part that opens tasks, issues and revokes task tokens."""
+    admin: AdminRule = AdminRule()
+    """How operators reach a running Doorward."""
+    feed: FeedRule = FeedRule()
+    """The channel by which the authority tells the gateway of revocations and keys."""
+    identities: dict[Name, IdentityRule]
+    """How agents prove what they are, by a name for each way."""
+    upstreams: dict[Name, UpstreamRule]
+    """The APIs behind the gateway, by name."""
+    credentials: dict[Name, CredentialRule]
+    """The secrets of upstreams, by name: where they come from, never what they are."""
+    intents: dict[Name, IntentRule]
+    """What agents may do, by name: a business action and the operations that belong to it."""
+    grants: tuple[GrantRule, ...]
+    """Who may hold which intents. What no grant allows is refused."""
+    denials: tuple[DenialRule, ...] = ()
+    """What is forbidden whatever the grants say."""
+    exceptions: ExceptionsRule = ExceptionsRule()
+    """What holds for all exceptions of static credentials."""
+    audit: AuditRule = Field(default_factory=AuditRule)
+    """Where the audit log goes."""

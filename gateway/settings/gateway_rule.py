@@ -1,0 +1,54 @@
+"""The gateway's own section: where it listens and what it calls itself; knows nothing of upstreams and policy."""
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.authority.addresses import AddressText
+from gateway.http.limits import Limits
+from gateway.kind import Config
+from gateway.settings.web_address import OriginText
+
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
+_TAKEN: Final = frozenset(
+    ("authorization", "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "upgrade")
+)
+_EVERY_ADDRESS: Final = frozenset(("0.0.0.0", "[::]"))  # noqa: S104 compared with, not listened on
+
+
+def _check_intent_header(text: str) -> str:
+    if _FIELD_NAME(text) is None:
+        raise ValueError("expected the name of a header, such as Agent-Intent")
+    if text.lower() in _TAKEN:
+        raise ValueError("this header has another meaning in HTTP; choose a name such as Agent-Intent")
+    return text
+
+
+def _first_address(values: dict[str, Any]) -> str:
+    for address in values["listen"]:
+        if not address.startswith("unix:") and address.rpartition(":")[0] not in _EVERY_ADDRESS:
+            return f"http://{address}"
+    return ""
+
+
+class GatewayRule(Config):
+    """The listener that agents send their requests to."""
+
+    listen: Annotated[tuple[AddressText, ...], Field(min_length=1)] = ("127.0.0.1:8080",)
+    """Where it listens: `host:port`, `[IPv6]:port` or `unix:path`."""
+    url: OriginText = Field(default_factory=_first_address)
+    """The address that agents use, never taken from Host; `http://` and the first address of `listen` when left out."""
+    audience: Annotated[str, Field(min_length=1, max_length=200)] = "doorward"
+    """What every task token must carry in `aud`."""
+    intent_header: Annotated[str, AfterValidator(_check_intent_header)] = "Agent-Intent"
+    """The request header in which agents declare their intent."""
+    limits: Limits = Limits()
+    """How large, how many and how slow connections and requests may be."""
+
+    @model_validator(mode="after")
+    def _check_url(self) -> "GatewayRule":
+        if not self.url:
+            raise PydanticCustomError("url", "'url' is missing: `listen` names no single address that agents could use")
+        return self

@@ -1,0 +1,127 @@
+"""Upstreams as operators write them; knows nothing of connections and resolves no name."""
+
+import re
+from ipaddress import ip_network
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway.kind import Config, Duration
+from gateway.settings.names import Name
+from gateway.settings.web_address import UrlText, WebAddress, is_plain_path, read_url
+
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
+_ALWAYS_A_PLACE: Final = "authorization"
+# What comes back with these is decided by framing and by the gateway, never by an upstream.
+_NEVER_PASSED: Final = frozenset(
+    ("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
+
+
+def _check_prefix(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("a prefix begins with a slash, as in /billing")
+    if text != "/" and text.endswith("/"):
+        raise ValueError("a prefix has no slash at its end")
+    if not is_plain_path(text):
+        raise ValueError("a prefix has plain segments: no empty ones, no dot segments, no percent signs")
+    return text
+
+
+def _check_network(text: str) -> str:
+    if text == "public":
+        return text
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected `public`, or a network such as 10.1.0.0/16 or 127.0.0.1/32") from None
+    if text != str(network):
+        raise ValueError(f"write this network as {network}")
+    return text
+
+
+def _check_header(text: str) -> str:
+    if _FIELD_NAME(text) is None:
+        raise ValueError("expected the name of a header, such as x-api-key")
+    return text.lower()
+
+
+def _check_passed(text: str) -> str:
+    name = _check_header(text)
+    if name in _NEVER_PASSED:
+        raise ValueError("this header belongs to one connection and is never passed on")
+    return name
+
+
+PrefixText = Annotated[str, AfterValidator(_check_prefix)]
+NetworkText = Annotated[str, AfterValidator(_check_network)]
+HeaderText = Annotated[str, AfterValidator(_check_header)]
+PassedText = Annotated[str, AfterValidator(_check_passed)]
+
+
+class PlaceRule(Config):
+    """Where agents find an upstream on the gateway."""
+
+    prefix: PrefixText
+    """The first segments of the path, as in `/billing`; they are taken off before the request is forwarded. `/` is the root."""
+
+
+class UpstreamLimitsRule(Config):
+    """How much one upstream is asked to bear."""
+
+    concurrent: int = Field(default=256, ge=1, le=100_000)
+    """How many requests may be under way to it at once; further ones are answered with 429."""
+
+
+class UpstreamTimeoutsRule(Config):
+    """How long the gateway waits for one upstream."""
+
+    connect: Duration = Field(default=5.0, ge=0.01)
+    """How long connecting may take, TLS included."""
+    head: Duration = Field(default=60.0, ge=0.01)
+    """How long the response head may take from the end of the request."""
+
+
+class UpstreamTlsRule(Config):
+    """How one upstream proves that it is the right one."""
+
+    ca: Annotated[str, Field(min_length=1)] | None = None
+    """A file of PEM certificates that are trusted instead of the system's."""
+
+
+class UpstreamRule(Config):
+    """A downstream API: where it is, where agents find it, and which credential it takes."""
+
+    url: UrlText
+    """Its address; http or https, without user, query and fragment. A path is put in front of every request's path."""
+    at: PlaceRule | None = None
+    """Where agents find it on the gateway; `/` and its name when left out."""
+    protocol: Literal["http"] = "http"
+    """What it speaks."""
+    credential: Name
+    """The entry of `credentials` whose secret is put into its requests."""
+    token_in: tuple[HeaderText, ...] = ()
+    """Headers besides Authorization where an agent may put the task token, for unmodified SDKs; they are emptied first."""
+    passed: tuple[PassedText, ...] = Field(default=(), alias="pass")
+    """Response headers that are otherwise dropped: `set-cookie`, `www-authenticate`, `proxy-authenticate`."""
+    networks: Annotated[tuple[NetworkText, ...], Field(min_length=1)] = ("public",)
+    """Where its name may resolve to: `public`, or CIDRs. Loopback, private and metadata addresses only if they are named."""
+    limits: UpstreamLimitsRule = UpstreamLimitsRule()
+    """How much it is asked to bear."""
+    timeouts: UpstreamTimeoutsRule = UpstreamTimeoutsRule()
+    """How long the gateway waits for it."""
+    tls: UpstreamTlsRule = UpstreamTlsRule()
+    """How it proves that it is the right one."""
+
+    def address(self) -> WebAddress:
+        """Its origin, and the path that is put in front of every request's."""
+        return read_url(self.url)
+
+    def prefix(self, name: str) -> str:
+        """Its path on the gateway, for the name of its entry: `/billing`, or empty for the root."""
+        prefix = f"/{name}" if self.at is None else self.at.prefix
+        return "" if prefix == "/" else prefix
+
+    def token_places(self) -> tuple[str, ...]:
+        """The header names besides Authorization where a task token may stand, each once."""
+        return tuple(dict.fromkeys(name for name in self.token_in if name != _ALWAYS_A_PLACE))

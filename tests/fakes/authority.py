@@ -1,0 +1,112 @@
+"""A clock turned by hand, an audit log that can fail, and an authority made of real parts; knows no test."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.authority.authority import Authority, start_authority
+from gateway.authority.rules import AuthorityRule
+from gateway.clock import Clock
+from gateway.errors import Refusal
+from gateway.identity.provider import Identity
+from gateway.model import Revocation
+from gateway.policy.issue import Allowance, NotGrantedError
+from gateway.stores.backends import BACKENDS
+from gateway.stores.store import IssuedToken, Store, TaskRow
+
+AGENT = "spiffe://acme.example/ns/agents/sa/reconciler"
+OTHER = "spiffe://acme.example/ns/agents/sa/other"
+NOW = 1_800_000_000.0
+
+
+class StillClock(Clock):
+    """A clock that stands still until a test turns it; sleeping and tasks are real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = NOW
+
+    def now(self) -> float:
+        return self.seconds
+
+    def boot(self) -> float:
+        return self.seconds
+
+
+class Log:
+    """An audit log in memory; while `full`, it takes nothing."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, Mapping[str, object]]] = []
+        self.full = False
+        self.refused: set[str] = set()
+
+    def note(self, kind: str, members: Mapping[str, object]) -> None:
+        if self.full or kind in self.refused:
+            raise Refusal("audit_unavailable")
+        self.records.append((kind, members))
+
+    def of(self, kind: str) -> list[Mapping[str, object]]:
+        return [members for found, members in self.records if found == kind]
+
+
+class Gateway:
+    """A subscriber that writes down what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def keys(self, issuer: str, jwks: Mapping[str, object]) -> None:
+        self.heard.append(("keys", issuer, jwks))
+
+    def beat(self, epoch: str, seq: int) -> None:
+        self.heard.append(("beat", epoch, seq))
+
+    def revoked(self, revocation: Revocation) -> None:
+        self.heard.append(("revoked", revocation.seq, revocation.mark))
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        return [event for event in self.heard if event[0] == kind]
+
+
+class Grants:
+    """Policy as the authority sees it: intents by agent."""
+
+    def __init__(self) -> None:
+        self.intents = {AGENT: {"invoices.read", "invoices.write"}, OTHER: {"invoices.read"}}
+        self.ttl: float | None = None
+
+    def __call__(self, agent: str, intents: Sequence[str]) -> Allowance:
+        for intent in intents:
+            if intent not in self.intents.get(agent, ()):
+                raise NotGrantedError(intent)
+        return Allowance(self.ttl, "a1b2c3")
+
+
+def identity(agent: str = AGENT, expires: float | None = None) -> Identity:
+    return Identity(agent, "test", {}, expires)
+
+
+def task_row(name: str = "1" * 32, **other: Any) -> TaskRow:
+    members: dict[str, Any] = {
+        "id": name, "tenant": "acme", "agent": AGENT, "subject": AGENT, "starter": AGENT, "intents": ("invoices.read",),
+        "opened": NOW, "ends": NOW + 3600, "policy": "a1b2c3",
+    }  # fmt: skip
+    return TaskRow(**{**members, **other})
+
+
+def first_token(task: TaskRow, name: str = "first", expires: float = NOW + 300) -> IssuedToken:
+    return IssuedToken(name, task.id, expires)
+
+
+def build_store(folder: Path, clock: Clock, kind: str = "sqlite", where: str = "store/doorward.db") -> Store:
+    return BACKENDS[kind].build(BACKENDS[kind].config.model_validate(where), resolve=folder.joinpath, clock=clock)
+
+
+async def build_authority(
+    folder: Path, clock: Clock, log: Log, grants: Grants, *, store: str = "store/doorward.db", **tokens: str
+) -> Authority:
+    rule = AuthorityRule.model_validate({"store": {"sqlite": store}, "tokens": tokens})
+    return await start_authority(
+        rule, tenant="acme", audience="doorward", may_hold=grants, notes=log, resolve=folder.joinpath, clock=clock
+    )

@@ -1,0 +1,50 @@
+"""The fixture that builds a whole Doorward; what it is made of stands in `fakes/house.py`."""
+
+import os
+import pwd
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from fakes.house import AGENT, CONFIGURATION, SECRET, Build, House, Script, ScriptedUpstream, answer_ok
+
+from gateway.app import Doorward
+from gateway.clock import Clock
+from gateway.settings.load import load
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Build]:
+    """Builds a Doorward before a scripted upstream; everything is stopped, and nothing may be left over, at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def build(script: Script = answer_ok, *, clock: Clock | None = None, **changes: str) -> House:
+            upstream = ScriptedUpstream(script)
+            port = await upstream.start()
+            stack.push_async_callback(upstream.stop)
+            clock = clock or Clock()
+            today = clock.stamp(clock.now())[:10]
+            values = {
+                "user": pwd.getpwuid(os.getuid()).pw_name,
+                "agent": AGENT,
+                "port": str(port),
+                "gateway_limits": "{}",
+                "upstream": "protocol: http",
+                "inject": "{header: X-Api-Key}",
+                "expires": clock.stamp(clock.now() + 90 * 86400)[:10],
+                "today": today,
+                "declare": "required",
+                "denied": "items.burn",
+            }
+            secret = tmp_path / "secret"
+            if not secret.exists():
+                secret.write_text(SECRET + "\n")
+            file = tmp_path / "doorward.yaml"
+            file.write_text(CONFIGURATION.format(**{**values, **changes}))
+            doorward = Doorward(load(file), clock)
+            await doorward.start()
+            stack.push_async_callback(doorward.stop)
+            return House(doorward, clock, tmp_path, upstream, stack)
+
+        yield build

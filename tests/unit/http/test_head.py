@@ -1,0 +1,265 @@
+"""Request and response heads: what is accepted, what is refused, and why."""
+
+import pytest
+
+from gateway.errors import Refusal
+from gateway.http.fields import request_vocabulary, response_vocabulary
+from gateway.http.framing import Delimiter
+from gateway.http.head import RequestHead, ResponseHead, parse_request, parse_response
+
+
+def request(*lines: bytes, first: bytes = b"GET /a HTTP/1.1", host: bytes = b"Host: x") -> RequestHead:
+    vocabulary = request_vocabulary(["authorization", "agent-intent", "x-api-key", "traceparent"])
+    return parse_request(b"\r\n".join((first, host, *lines)), vocabulary, most_lines=20)
+
+
+def response(*lines: bytes, first: bytes = b"HTTP/1.1 200 OK", method: str = "GET") -> ResponseHead:
+    return parse_response(b"\r\n".join((first, *lines)), response_vocabulary(), method=method, most_lines=20)
+
+
+def test_ordinary_fields_go_on_as_they_came() -> None:
+    """A line nobody has to read keeps its spelling and its place."""
+    head = request(b"Accept: */*", b"X-Two:  b \t", b"x-two: c")
+    assert head.forward == [b"Accept: */*", b"X-Two:  b \t", b"x-two: c"]
+
+
+def test_watched_fields_are_set_aside() -> None:
+    """Tokens and intents wait for the steps that read them, under their canonical names."""
+    head = request(b"AUTHORIZATION: Bearer t", b"X_Api-Key: k")
+    assert [field.value for field in head.watched["authorization"]] == [b"Bearer t"]
+    assert [field.value for field in head.watched["x-api-key"]] == [b"k"]
+    assert head.forward == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Cookie: a=b",
+        b"Forwarded: for=1.2.3.4",
+        b"X-Forwarded-For: 1.2.3.4",
+        b"X_Forwarded_For: 1.2.3.4",
+        b"x-real-ip: 1.2.3.4",
+        b"Client-Cert: x",
+        b"Client-Cert-Chain: x",
+        b"Proxy-Authorization: Basic x",
+        b"Proxy-Foo: x",
+        b"Keep-Alive: timeout=5",
+        b"TE: trailers",
+        b"Trailer: X",
+        b"Agent-Task: x",
+        b"agent_other: x",
+        b"X-Request-Id: mine",
+    ],
+)
+def test_what_never_reaches_an_upstream_is_dropped(line: bytes) -> None:
+    """The caller cannot speak for the gateway, for a hop, or for a browser."""
+    head = request(line)
+    assert head.forward == []
+    assert head.watched == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"Content-Length : 3", "space before the colon"),
+        (b" folded: x", "obs-fold"),
+        (b"\tfolded", "obs-fold"),
+        (b"X: a\nY: b", "bare LF hides a line"),
+        (b"X: a\rY: b", "bare CR"),
+        (b"X: a\x00b", "NUL"),
+        (b"X: \x7f", "DEL"),
+        (b"X\xc3\xa9: a", "name is no token"),
+        (b": a", "no name"),
+        (b"novalue", "no colon"),
+        (b"Host: y", "two hosts"),
+        (b"Transfer-Encoding: gzip, chunked", "a coding that is not understood"),
+        (b"Transfer-Encoding: chunked, chunked", "chunked twice"),
+        (b"Transfer-Encoding: xchunked", "not chunked"),
+        (b"Transfer-Encoding: \x0bchunked", "control byte before chunked"),
+        (b"Transfer-Encoding: chunked;q=1", "a parameter"),
+        (b"Content-Length: +3", "sign"),
+        (b"Content-Length: 3, 3", "list"),
+        (b"Content-Length: 0x3", "hexadecimal"),
+        (b"Content-Length: 03", "leading zero"),
+        (b"Content-Length: ", "empty"),
+        (b"Content-Length: 1_0", "underscore, which Python's int would take"),
+        (b"Content-Length: \xb2", "a digit of another script"),
+        (b"Content-Length: 99999999999999999999", "beyond 64 bits"),
+        (b"Upgrade: h2c", "an upgrade that is not served"),
+        (b"Expect: 200-ok", "an expectation that is not served"),
+        (b"X-HTTP-Method-Override: DELETE", "another method than the judged one"),
+        (b"X_HTTP_Method_Override: DELETE", "the same for CGI"),
+        (b"X-Original-URL: /admin", "another path than the judged one"),
+        (b"X-Rewrite-URL: /admin", "another path than the judged one"),
+    ],
+)
+def test_malformed_or_ambiguous_fields_are_refused(line: bytes, why: str) -> None:
+    """What two parsers could read differently has no meaning here."""
+    with pytest.raises(Refusal) as caught:
+        request(line)
+    assert caught.value.code == "request_malformed", why
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Content-Length: 3", b"Content-Length: 3"),
+        (b"Content-Length: 3", b"Transfer-Encoding: chunked"),
+        (b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
+        (b"Transfer-Encoding: chunked", b"Transfer_Encoding: chunked"),
+        (b"Content-Length: 3", b"Content_Length: 4"),
+    ],
+)
+def test_two_ways_of_delimiting_are_refused(lines: tuple[bytes, ...]) -> None:
+    """Request smuggling lives on a second opinion about where a body ends (RFC 9112 §6.1)."""
+    with pytest.raises(Refusal):
+        request(*lines)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"GET  /a HTTP/1.1",
+        b"GET /a  HTTP/1.1",
+        b" GET /a HTTP/1.1",
+        b"GET /a HTTP/1.1 ",
+        b"GET\t/a HTTP/1.1",
+        b"GET /a",
+        b"GET /a HTTP/1.0",
+        b"GET /a HTTP/2.0",
+        b"GET /a HTTP/1.10",
+        b"GET /a http/1.1",
+        b"get /a HTTP/1.1",
+        b"G\x00T /a HTTP/1.1",
+        b"GET http://x/a HTTP/1.1",
+        b"GET a HTTP/1.1",
+        b"OPTIONS * HTTP/1.1",
+        b"GET /a#b HTTP/1.1",
+        b"GET /a\xc3\xa9 HTTP/1.1",
+        b"",
+    ],
+)
+def test_a_request_line_has_one_form(first: bytes) -> None:
+    """Method, space, origin-form target, space, HTTP/1.1; nothing else."""
+    with pytest.raises(Refusal) as caught:
+        request(first=first)
+    assert caught.value.code == "request_malformed"
+
+
+@pytest.mark.parametrize("method", [b"TRACE", b"CONNECT"])
+def test_methods_that_turn_the_gateway_around_are_refused(method: bytes) -> None:
+    """TRACE would echo the injected secret, CONNECT would make a tunnel."""
+    with pytest.raises(Refusal) as caught:
+        request(first=method + b" /a HTTP/1.1")
+    assert caught.value.code == "method_refused"
+
+
+@pytest.mark.parametrize("host", [b"X: y", b"Host: ", b"Host: a b", b"Host: a/b", b"Host: u@h", b"Host: a, b", b"Host: a:port"])
+def test_a_request_names_one_plausible_host(host: bytes) -> None:
+    """Without a usable Host there is no HTTP/1.1 request (RFC 9112 §3.2)."""
+    with pytest.raises(Refusal):
+        request(host=host)
+
+
+def test_connection_options_are_removed() -> None:
+    """Fields that Connection names go no further (RFC 9110 §7.6.1)."""
+    head = request(b"Connection: keep-alive, X-Hop", b"X-Hop: 1", b"X_Hop: 2", b"X-End: 3")
+    assert head.forward == [b"X-End: 3"]
+    assert head.keep
+
+
+def test_connection_close_is_understood() -> None:
+    """Several Connection lines count as one list."""
+    assert not request(b"Connection: x-a", b"Connection: Close").keep
+
+
+@pytest.mark.parametrize(
+    "name", [b"authorization", b"Agent_Intent", b"host", b"content-length", b"transfer-encoding", b"expect"]
+)
+def test_connection_cannot_strip_what_is_checked(name: bytes) -> None:
+    """Naming a field that a step relies on is an attack, not a hop (RFC 9110 §7.6.1)."""
+    with pytest.raises(Refusal):
+        request(b"Connection: close, " + name)
+
+
+def test_too_many_fields_are_refused() -> None:
+    """The number of lines is bounded as well as their size."""
+    with pytest.raises(Refusal) as caught:
+        request(*[b"X: y"] * 30)
+    assert caught.value.code == "head_too_large"
+
+
+@pytest.mark.parametrize(
+    ("value", "trace"),
+    [
+        (b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", ("0af7651916cd43dd8448eb211c80319c", "00")),
+        (b"00-00000000000000000000000000000000-b7ad6b7169203331-01", None),
+        (b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", None),
+        (b"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", None),
+        (b"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None),
+        (b"x", None),
+    ],
+)
+def test_only_a_valid_trace_is_continued(value: bytes, trace: tuple[str, str] | None) -> None:
+    """An invalid traceparent starts a new trace instead of an error (W3C Trace Context §2.3)."""
+    assert request(b"traceparent: " + value).trace == trace
+
+
+def test_a_line_that_repeats_is_remembered_by_its_own_bytes() -> None:
+    """The cache of lines answers for exactly the bytes it has seen, and stays bounded."""
+    vocabulary = request_vocabulary([])
+    line = b"Accept: text/html"
+    assert vocabulary.find(line) is None
+    first = vocabulary.classify(line)
+    assert vocabulary.find(line) is first
+    for number in range(20_000):
+        vocabulary.classify(b"Accept: %d" % number)
+    assert sum(vocabulary.find(b"Accept: %d" % number) is not None for number in range(20_000)) <= 8192
+
+
+@pytest.mark.parametrize(
+    ("lines", "method", "status", "by"),
+    [
+        ((b"Content-Length: 5",), "GET", b"200 OK", Delimiter.LENGTH),
+        ((b"Content-Length: 5",), "HEAD", b"200 OK", Delimiter.NOTHING),
+        ((b"Content-Length: 5",), "GET", b"304 Not Modified", Delimiter.NOTHING),
+        ((), "GET", b"204 No Content", Delimiter.NOTHING),
+        ((b"Transfer-Encoding: chunked",), "GET", b"200 OK", Delimiter.CHUNKS),
+        ((), "GET", b"200 OK", Delimiter.CLOSE),
+        ((b"Content-Length: 0",), "GET", b"200", Delimiter.NOTHING),
+    ],
+)
+def test_the_body_of_a_response_is_delimited(lines: tuple[bytes, ...], method: str, status: bytes, by: Delimiter) -> None:
+    """RFC 9112 §6.3, for the final response to a method."""
+    assert response(*lines, first=b"HTTP/1.1 " + status, method=method).framing.by is by
+
+
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        (b"HTTP/1.1 200 OK", (b"Content-Length: 5", b"Transfer-Encoding: chunked")),
+        (b"HTTP/1.1 200 OK", (b"Content-Length: 5", b"Content-Length: 5")),
+        (b"HTTP/1.1 200 OK", (b"Transfer-Encoding: gzip, chunked",)),
+        (b"HTTP/1.1 200 OK", (b"X: a\x00",)),
+        (b"HTTP/1.1 200 OK", (b" folded: x",)),
+        (b"HTTP/1.0 200 OK", (b"Transfer-Encoding: chunked",)),
+        (b"HTTP/2 200 OK", ()),
+        (b"HTTP/1.1 2000 OK", ()),
+        (b"HTTP/1.1 0200 OK", ()),
+        (b"HTTP/1.1 600 OK", ()),
+        (b"ICY 200 OK", ()),
+        (b"HTTP/1.1 200 O\x00K", ()),
+    ],
+)
+def test_an_ambiguous_response_is_the_upstreams_failure(first: bytes, lines: tuple[bytes, ...]) -> None:
+    """An upstream that could be read two ways is not read at all."""
+    with pytest.raises(Refusal) as caught:
+        response(*lines, first=first)
+    assert caught.value.code == "upstream_failed"
+
+
+def test_cookies_and_challenges_of_an_upstream_are_set_aside() -> None:
+    """They reach the caller only where the configuration passes them."""
+    head = response(b"Set-Cookie: a", b"WWW-Authenticate: Basic", b"Proxy-Authenticate: Basic", b"Alt-Svc: x", b"ETag: 1")
+    assert head.forward == [b"ETag: 1"]
+    assert set(head.watched) == {"set-cookie", "www-authenticate", "proxy-authenticate", "alt-svc"}

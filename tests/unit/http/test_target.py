@@ -1,0 +1,88 @@
+"""The request target: one strict reading of a path."""
+
+import pytest
+
+from gateway.http.target import AmbiguousTargetError, parse_target, query_names
+
+
+@pytest.mark.parametrize(
+    ("target", "segments"),
+    [
+        ("/", ("",)),
+        ("/a", ("a",)),
+        ("/a/", ("a", "")),
+        ("/v1/customers/42/invoices?limit=3", ("v1", "customers", "42", "invoices")),
+        ("/a%20b", ("a b",)),
+        ("/a%3Ab", ("a:b",)),
+        ("/caf%C3%A9", ("café",)),
+        ("/a;b=c", ("a;b=c",)),
+        ("/.well-known/x", (".well-known", "x")),
+        ("/...", ("...",)),
+        ("/100%25", ("100%",)),
+    ],
+)
+def test_a_plain_path_is_decoded_once(target: str, segments: tuple[str, ...]) -> None:
+    """What templates are compared with is the path's segments, decoded exactly once."""
+    assert parse_target(target).segments == segments
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "a",
+        "*",
+        "//a",
+        "/a//b",
+        "/a//",
+        "/.",
+        "/..",
+        "/a/../b",
+        "/a/./b",
+        "/a/..",
+        "/%2e%2e/a",
+        "/a/%2E%2e",
+        "/a/.%2e/b",
+        "/..;/a",
+        "/..;x=y/a",
+        "/.;/a",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a\\b",
+        "/a%00b",
+        "/a%0d%0ab",
+        "/a%7fb",
+        "/%61",
+        "/a%7Eb",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/a%252e%252e/b",
+        "/a%252fb",
+        "/a%2541",
+        "/a%ff",
+        "/a%c0%ae",
+        "/a%ed%a0%80",
+        "/a b",
+        "/a\x00",
+        "/a\xe9",
+        "/a#b",
+        "/a?b\x00",
+        "/a?b c",
+        "/a?<x>",
+    ],
+)
+def test_a_path_that_could_be_read_twice_is_refused(target: str) -> None:
+    """Dot segments, escapes of slashes, needless or double escapes, empty segments and foreign bytes have one answer: no."""
+    with pytest.raises(AmbiguousTargetError):
+        parse_target(target)
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [(None, ()), ("", ()), ("a=1&b=2&a=3", ("a", "b", "a")), ("a", ("a",)), ("=x&&b", ("", "b"))],
+)
+def test_of_a_query_only_the_names_are_told(query: str | None, names: tuple[str, ...]) -> None:
+    """Values never leave the request."""
+    assert query_names(query) == names

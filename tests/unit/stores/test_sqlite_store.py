@@ -1,0 +1,218 @@
+"""What the SQLite file promises beyond the contract: permissions, versions, a killed program, a vanished file."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.authority import NOW, StillClock, build_store, first_token, task_row
+
+from gateway.errors import DoorwardError
+from gateway.stores.backends import sqlite
+from gateway.stores.store import IssuedToken, StoreUnavailableError
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.clock import Clock
+from gateway.stores.backends import sqlite
+from gateway.stores.store import IssuedToken, TaskRow
+
+async def main():
+    clock = Clock()
+    store = sqlite.build(sqlite.Config(path=sys.argv[1]), resolve=Path, clock=clock)
+    await store.open()
+    while True:
+        now = clock.now()
+        task = TaskRow(id=clock.identifier(), tenant="acme", agent="a", subject="a", starter="a", intents=("x",),
+                       opened=now, ends=now + 3600, policy="p")
+        await store.open_task(task, IssuedToken(clock.identifier(), task.id, now + 300))
+        print("opened", task.id, flush=True)
+        ending = await store.end_task(task.id, "revoked", "operator", now)
+        print("ended", task.id, ending.revocation.seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_file_is_private(tmp_path: Path):
+    """Folder, file and SQLite's companion files are readable by their owner alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        store = build_store(tmp_path, StillClock())
+        await store.open()
+        task = task_row()
+        await store.open_task(task, first_token(task))
+    finally:
+        os.umask(before)
+    files = list((tmp_path / "store").iterdir())
+    assert len(files) > 1
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+    await store.close()
+
+
+async def test_everything_acknowledged_survives_kill_9(tmp_path: Path):
+    """A program that is killed while it writes has kept each task and revocation whose method had returned."""
+    file = tmp_path / "doorward.db"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(file), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    assert child.stdout is not None
+    lines = [(await child.stdout.readline()).decode().split() for _ in range(200)]
+    child.kill()
+    lines += [line.decode().split() for line in (await child.stdout.read()).splitlines(keepends=True) if line.endswith(b"\n")]
+    await child.wait()
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    await store.open()
+    known = {}
+    while page := await store.revocations(max(known.values(), default=0)):
+        known |= {entry.id: entry.seq for entry in page}
+    for line in lines:
+        if line[0] == "ended":
+            assert known[line[1]] == int(line[2])
+        else:
+            assert await store.task(line[1]) is not None
+    await store.close()
+
+
+async def test_the_epoch_lives_in_the_file(tmp_path: Path):
+    """Opened again, the store has the same epoch; a file that was lost begins a new one."""
+    epochs = []
+    for keep in (True, False, True):
+        store = build_store(tmp_path, StillClock())
+        await store.open()
+        epochs.append((await store.beat()).epoch)
+        await store.close()
+        if not keep:
+            (tmp_path / "store/doorward.db").unlink()
+    assert epochs[0] == epochs[1] != epochs[2]
+
+
+def _text(file: Path) -> None:
+    file.write_text("no database, " * 100)
+
+
+def _foreign(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+
+def _newer(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute(f"PRAGMA application_id = {0x44774472}")
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("CREATE TABLE later (x)")
+    connection.close()
+
+
+def _open(file: Path) -> None:
+    file.write_bytes(b"")
+    file.chmod(0o644)
+
+
+def _folder(file: Path) -> None:
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "sentence"),
+    [
+        (_text, "no database of Doorward"),
+        (_foreign, "database of another program"),
+        (_newer, "another version of Doorward"),
+        (_open, "chmod 600"),
+        (_folder, "no regular file"),
+    ],
+)
+async def test_an_unusable_file_is_refused(tmp_path: Path, prepare: Callable[[Path], None], sentence: str):
+    """A file that is not ours, is newer, or is open to others stays untouched, and the sentence says what to do."""
+    file = tmp_path / "doorward.db"
+    prepare(file)
+    if file.is_file() and prepare is not _open:
+        file.chmod(0o600)
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    with pytest.raises(DoorwardError, match=sentence):
+        await store.open()
+    await store.close()
+
+
+async def test_a_file_that_cannot_be_made_is_refused(tmp_path: Path):
+    """A path below a file is an error with the path in it."""
+    (tmp_path / "file").write_text("")
+    store = build_store(tmp_path, StillClock(), where="file/doorward.db")
+    with pytest.raises(DoorwardError, match=r"file/doorward\.db cannot be used"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_vanished_or_replaced_file_is_unavailable(tmp_path: Path):
+    """SQLite would go on writing into a file that nobody can read any more; the store does not."""
+    store = build_store(tmp_path, StillClock())
+    await store.open()
+    task = task_row()
+    file = tmp_path / "store/doorward.db"
+    file.rename(tmp_path / "away")
+    for broken in (False, True):
+        if broken:
+            file.write_bytes(b"")
+        with pytest.raises(StoreUnavailableError):
+            await store.beat()
+        with pytest.raises(StoreUnavailableError):
+            await store.open_task(task, first_token(task))
+    (tmp_path / "away").rename(file)
+    await store.open_task(task, first_token(task))
+    await store.close()
+
+
+async def test_what_fails_leaves_nothing_behind(tmp_path: Path):
+    """A transaction that fails in its middle is undone, and the next one works."""
+    store = build_store(tmp_path, StillClock())
+    await store.open()
+    one, two = task_row(), task_row("2" * 32)
+    await store.open_task(one, first_token(one))
+    with pytest.raises(StoreUnavailableError):
+        await store.open_task(two, IssuedToken("first", two.id, NOW + 1))
+    assert await store.task(two.id) is None
+    await store.open_task(two, first_token(two, "second"))
+    await store.close()
+
+
+async def test_a_full_queue_refuses_more_access_but_still_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Waiting transactions are bounded, save for those that end access."""
+    monkeypatch.setattr(sqlite, "_WAITING", 2)
+    store = build_store(tmp_path, StillClock())
+    await store.open()
+    task = task_row()
+    await store.open_task(task, first_token(task))
+    asked = [asyncio.ensure_future(store.task(task.id)) for _ in range(3)]
+    await asyncio.sleep(0)
+    ending = asyncio.ensure_future(store.end_task(task.id, "revoked", "operator", NOW))
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one).__name__ for one in found] == ["TaskRow", "TaskRow", "StoreUnavailableError"]
+    assert (await ending).first
+    await store.close()
+
+
+async def test_a_locked_file_is_unavailable_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another program that holds the file makes transactions fail after a bounded wait, not hang."""
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite.sqlite3, "connect", lambda path, **options: real(path, **{**options, "timeout": 0.05}))
+    store = build_store(tmp_path, StillClock())
+    await store.open()
+    other = real(tmp_path / "store/doorward.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        await store.revoke_token("x", "returned", NOW)
+    assert time.monotonic() - started < 5
+    other.execute("ROLLBACK")
+    other.close()
+    assert await store.revoke_token("x", "returned", NOW) is None
+    await store.close()
