@@ -5,15 +5,17 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, final
 
-from gateway import __version__, telemetry
+from gateway import __version__
 from gateway.audit.build import build as build_ledger
+from gateway.audit.configuration import record_configuration
 from gateway.audit.ledger import Ledger
-from gateway.authority.addresses import parse_address
+from gateway.authority.addresses import is_local, parse_address
 from gateway.authority.authority import Authority, start_authority
 from gateway.clock import Clock
 from gateway.endpoints.admin import admin_application, operators_of
 from gateway.endpoints.authority import authority_application
-from gateway.endpoints.sites import EVERY_USER, OWNER_ONLY, start_site
+from gateway.endpoints.sites import start_site
+from gateway.errors import ConfigurationError
 from gateway.fetch import Fetch
 from gateway.handle_request import handle_request
 from gateway.http.deadlines import Sweep
@@ -22,6 +24,7 @@ from gateway.http.fields import response_vocabulary
 from gateway.http.listener import Listener
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
+from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
 from gateway.http.waiting import Wait
 from gateway.identity.identify import Identities, Minter
 from gateway.identity.provider import Tools
@@ -29,13 +32,9 @@ from gateway.identity.providers import PROVIDERS
 from gateway.identity.standing import Standing
 from gateway.limits.spend import Counters
 from gateway.policy.issue import Allowance, may_hold
-from gateway.settings.compile import Compiled, compile_configuration, compile_credentials
+from gateway.settings.compile import compile_configuration, compile_credentials
 from gateway.settings.load import Loaded
 from gateway.snapshot import Snapshot
-
-_log = telemetry.logger("app")
-_CANONICAL_BYTES: Final = 16 * 1024
-"""A configuration up to this size stands whole in its record; of a larger one only the digest does."""
 
 
 @final
@@ -57,25 +56,34 @@ class Doorward:
         self.pool: Pool
         self.listener: Listener
         self._snapshot: Snapshot
+        self._authority: Authority
 
     @property
     def warnings(self) -> Sequence[str]:
         """What the operator should know: credentials near their end, and agents that nothing isolates."""
+        document = self._loaded.document
         shared = [
             f"identity {name}: an agent shares its user with Doorward or an operator, so nothing isolates it (same_user: true)"
-            for name, rule in self._loaded.document.identities.items()
+            for name, rule in document.identities.items()
             if rule.same_user
         ]
-        return (*self._compiled.warnings, *shared)
+        exposed = [
+            f"{section} listens on {text} without TLS: tokens cross the network in the clear"
+            for section, listen in (("gateway", document.gateway.listen), ("authority", document.authority.listen))
+            for text in listen
+            if not is_local(parse_address(text))
+        ]
+        return (*self._compiled.warnings, *shared, *exposed)
 
     async def start(self) -> None:
         """Start in the order of dependence: audit, authority, gateway. Raises `DoorwardError`; then nothing stays started."""
         try:
             self.ledger = await self._start_audit()
-            authority, identities = await self._start_authority()
-            self.standing = await self._catch_up(authority)
+            identities = self._make_identities()
+            self._authority = await self._start_authority()
+            self.standing = await self._catch_up(self._authority)
             self.pool, self._snapshot = self._make_snapshot()
-            await self._open_authority_sites(authority, identities)
+            await self._open_authority_sites(self._authority, identities)
             self.listener = await self._listen()
         except BaseException:
             await self._started.aclose()
@@ -87,7 +95,7 @@ class Doorward:
 
     def unready(self) -> Sequence[str]:
         """Why requests would be refused now; empty when ready."""
-        reasons = []
+        reasons = [*self._authority.troubles()]
         if self.standing.stale:
             reasons.append("the authority's last heartbeat is too old")
         if not self.ledger.available:
@@ -99,22 +107,27 @@ class Doorward:
     async def _start_audit(self) -> Ledger:
         document = self._loaded.document
         ledger = build_ledger(document.audit, name=document.tenant, clock=self._clock, resolve=self._loaded.resolve)
-        await ledger.start({"version": __version__, "pid": os.getpid(), "warnings": list(self.warnings)})
         self._started.push_async_callback(ledger.stop)
-        compiled: Compiled = self._compiled
-        text = compiled.canonical if len(compiled.canonical) <= _CANONICAL_BYTES else None
-        ledger.note("config", {"policy": compiled.digest, "file": str(self._loaded.file), "canonical": text})
+        await ledger.start({"version": __version__, "pid": os.getpid(), "warnings": list(self.warnings)})
+        record_configuration(ledger, self._compiled.digest, str(self._loaded.file), self._loaded.text)
         return ledger
 
-    async def _start_authority(self) -> tuple[Authority, Identities]:
-        document = self._loaded.document
+    def _make_identities(self) -> Identities:
         fetch = Fetch()
         self._started.push_async_callback(fetch.close)
         tools = Tools(self._clock, fetch, self._loaded.resolve)
-        minters = {
-            name: Minter(PROVIDERS[rule.choice.name].build(rule.choice.config, name, tools), rule.patterns)
-            for name, rule in document.identities.items()
-        }
+        try:
+            return Identities(
+                {
+                    name: Minter(PROVIDERS[rule.choice.name].build(rule.choice.config, name, tools), rule.patterns)
+                    for name, rule in self._loaded.document.identities.items()
+                }
+            )
+        except ValueError as error:
+            raise ConfigurationError([self._loaded.flaw(("identities",), str(error))]) from None
+
+    async def _start_authority(self) -> Authority:
+        document = self._loaded.document
         authority = await start_authority(
             document.authority,
             tenant=document.tenant,
@@ -125,7 +138,7 @@ class Doorward:
             clock=self._clock,
         )
         self._started.push_async_callback(authority.stop)
-        return authority, Identities(minters)
+        return authority
 
     def _may_hold(self, agent: str, intents: Sequence[str]) -> Allowance:
         return may_hold(self._compiled.policy, agent, intents)
@@ -173,13 +186,17 @@ class Doorward:
         site = await start_site(application, listen, mode=EVERY_USER, resolve=resolve)
         self._started.push_async_callback(site.stop)
         self.authority_ports.extend(site.ports)
+        operators = operators_of(document.admin.operators)
         admin = admin_application(
             authority.tasks,
-            operators=operators_of(document.admin.operators),
+            operators=operators,
             readiness=self.unready,
             clock=self._clock,
         )
-        admin_site = await start_site(admin, [parse_address(document.admin.socket)], mode=OWNER_ONLY, resolve=resolve)
+        # Operators are told by their user. Others than our own could not even connect to a socket that is only ours.
+        alone = set(operators) <= {os.getuid()}
+        mode = OWNER_ONLY if alone else EVERY_USER
+        admin_site = await start_site(admin, [parse_address(document.admin.socket)], mode=mode, resolve=resolve)
         self._started.push_async_callback(admin_site.stop)
 
     async def _listen(self) -> Listener:

@@ -94,6 +94,12 @@ def _duration(value: Any) -> float:
     return int(parts[1]) * _UNITS_OF_TIME[parts[2]]
 
 
+def _count(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "expected a whole number")
+    return value
+
+
 def _size(value: Any) -> int:
     parts = _QUANTITY(value) if isinstance(value, str) else None
     if parts is None or parts[2] not in _UNITS_OF_SIZE:
@@ -123,6 +129,9 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$", "examples": ["30s", "5m"]}),
 ]
 """Seconds, written as `250ms`, `30s`, `5m`, `24h` or `30d`."""
+
+Count = Annotated[int, BeforeValidator(_count)]
+"""A whole number. A truth value is none, though Python takes it for one."""
 
 Size = Annotated[
     int,

@@ -19,7 +19,7 @@ def build(rule: AuditRule, *, name: str, clock: Clock, resolve: Callable[[str], 
     """
     key_file = resolve(rule.checkpoint.key.file)
     try:
-        key_file.parent.mkdir(parents=True, exist_ok=True)
+        key_file.parent.mkdir(parents=True, mode=0o711, exist_ok=True)
         signer = load_or_create(key_file, f"{name}/audit")
     except OSError as error:
         raise DoorwardError(f"{key_file}: the checkpoint key cannot be opened: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Where a server listens, as text and as a value; opens no socket and resolves no name."""
 
+from ipaddress import ip_address
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator
@@ -29,6 +30,16 @@ def parse_address(text: str) -> Address:
     if ":" in host and not bracketed:
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:8081")
     return Address(host=host[1:-1] if bracketed else host, port=int(port))
+
+
+def is_local(address: Address) -> bool:
+    """Whether only this machine can connect: a Unix socket, or a loopback address."""
+    if address.path or address.host == "localhost":
+        return True
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_address(text: str) -> str:

@@ -1,6 +1,5 @@
 """What operators see and do over the admin socket; knows them by their user, and nothing of agents' identities."""
 
-import pwd
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, final
@@ -17,6 +16,7 @@ from gateway.endpoints.forms import invalid
 from gateway.endpoints.sites import BODY
 from gateway.endpoints.task_document import task_document
 from gateway.errors import DoorwardError
+from gateway.identity.local_users import user_id
 from gateway.stores.store import PAGE, STATES, TaskFilter, TaskRow
 
 _PAGE: Final = 100
@@ -33,9 +33,9 @@ def operators_of(names: Iterable[str]) -> Mapping[int, str]:
     operators: dict[int, str] = {}
     for name in names:
         try:
-            operators[pwd.getpwnam(name).pw_uid] = name
-        except KeyError:
-            raise DoorwardError(f"this machine has no user {name}; correct admin.operators") from None
+            operators[user_id(name)] = name
+        except ValueError as error:
+            raise DoorwardError(f"admin.operators: {error}") from None
     return operators
 
 

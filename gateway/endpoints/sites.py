@@ -2,23 +2,16 @@
 
 import asyncio
 import logging
-import os
-import socket
-import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Final, final
+from typing import Final, cast, final
 
 from aiohttp import web
 
 from gateway import telemetry
 from gateway.authority.addresses import Address
 from gateway.errors import DoorwardError
-
-OWNER_ONLY: Final = 0o600
-EVERY_USER: Final = 0o666
-"""For the authority's socket: any local user may ask, and the kernel tells who does; the folder may still narrow it."""
+from gateway.http.unix_socket import bind, inode, remove
 
 BODY: Final = 64 * 1024
 """The largest request body, in bytes."""
@@ -59,8 +52,8 @@ class Site:
                 opened = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
                 self.ports.append(opened.sockets[0].getsockname()[1])
             else:
-                opened = await loop.create_unix_server(factory, sock=_bind(path, mode), backlog=_BACKLOG)
-                self._files.append((path, _inode(path)))
+                opened = await loop.create_unix_server(factory, sock=bind(path, mode), backlog=_BACKLOG)
+                self._files.append((path, inode(path)))
         except OSError as error:
             where = f"unix:{path}" if path is not None else f"{address.host}:{address.port}"
             raise DoorwardError(f"cannot listen on {where}: {error.strerror or error}") from None
@@ -71,8 +64,8 @@ class Site:
         for server in self._servers:
             server.close()
         await self._runner.cleanup()
-        for path, inode in self._files:
-            _remove(path, inode)
+        for path, made in self._files:
+            remove(path, made)
 
 
 async def start_site(
@@ -124,8 +117,7 @@ class _Connection(web.RequestHandler):
 
 class _Full(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        cast("asyncio.Transport", transport).abort()
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
@@ -148,52 +140,3 @@ def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
         )
 
     return connect
-
-
-def _bind(path: Path, mode: int) -> socket.socket:
-    """A socket file that never has wider permissions than `mode`, not even between its making and a chmod."""
-    if not path.parent.exists():
-        # Who may open the socket has to get through the folder, but need not see what else is in it.
-        path.parent.mkdir(parents=True, mode=0o711 if mode == EVERY_USER else 0o700)
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
-    try:
-        listener.bind(str(path))
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener
-
-
-def _inode(path: Path) -> int:
-    return path.lstat().st_ino
-
-
-def _remove(path: Path, inode: int) -> None:
-    """Remove our own socket file, and not one that somebody else has put there since."""
-    with suppress(FileNotFoundError):
-        if _inode(path) == inode:
-            path.unlink()
-
-
-def _clear(path: Path) -> None:
-    """Remove what a killed run has left: a socket that nobody listens on, and nothing else."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise DoorwardError(f"cannot listen on unix:{path}: the file there is no socket; remove it or name another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except TimeoutError:
-            pass
-    raise DoorwardError(f"cannot listen on unix:{path}: another program listens there; stop it first")

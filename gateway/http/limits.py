@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from gateway.kind import Config, Duration, Size
+from gateway.kind import Config, Count, Duration, Size
 
 
 class Limits(Config):
@@ -10,11 +10,11 @@ class Limits(Config):
 
     head: Size = 32 * 1024
     """The largest request or response head; a larger request head is answered with 431."""
-    headers: int = Field(default=100, ge=8, le=1000)
+    headers: Count = Field(default=100, ge=8, le=1000)
     """The largest number of header lines in a head."""
     body: Size = 100 * 1024 * 1024
     """The largest request body; a larger one is answered with 413."""
-    connections: int = Field(default=10_000, ge=1)
+    connections: Count = Field(default=10_000, ge=1)
     """How many client connections may be open at once; further ones are answered with 503."""
     head_timeout: Duration = 10.0
     """How long a request head may take from its first byte to its last."""

@@ -11,6 +11,7 @@ from gateway.errors import DoorwardError, Interrupted
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.limits import Limits
+from gateway.http.unix_socket import EVERY_USER, bind, inode, remove
 from gateway.http.waiting import Wait
 
 BACKLOG: Final = 1024
@@ -31,6 +32,7 @@ class Listener:
         self.connections: set[Downstream] = set()
         self._clock: Final = clock
         self._servers: Final[list[asyncio.Server]] = []
+        self._files: Final[list[tuple[Path, int]]] = []
 
     async def listen(self, address: str, resolve: Callable[[str], Path]) -> str:
         """Listen on `host:port` or `unix:path`; returns the address with its real port. Raises `DoorwardError`."""
@@ -38,8 +40,8 @@ class Listener:
         try:
             if address.startswith("unix:"):
                 path = resolve(address.removeprefix("unix:"))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                server = await loop.create_unix_server(self._connect, path=str(path), backlog=BACKLOG)
+                server = await loop.create_unix_server(self._connect, sock=bind(path, EVERY_USER), backlog=BACKLOG)
+                self._files.append((path, inode(path)))
             else:
                 host, _, port = address.rpartition(":")
                 server = await loop.create_server(
@@ -57,6 +59,8 @@ class Listener:
         self.draining = True
         for server in self._servers:
             server.close()
+        for path, made in self._files:
+            remove(path, made)
         for connection in tuple(self.connections):
             connection.close_when_idle()
         until = self._clock.steady() + self.limits.drain

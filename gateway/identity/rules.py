@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, StrictBool, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.identity.provider import ProviderConfig
@@ -24,7 +24,7 @@ class _Identity(Config):
     """The agents it may vouch for: one SPIFFE ID, or all below a path with a trailing `/*`.
 
     Not needed where the provider itself lists them."""
-    same_user: bool = False
+    same_user: StrictBool = False
     """Must be true if a listed user is Doorward's own or an operator's: nothing isolates that agent from Doorward then."""
 
     @model_validator(mode="before")

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +19,7 @@ from gateway.errors import ConfigurationError, Flaw
 from gateway.http.admit import Admission
 from gateway.http.fields import canonical, request_vocabulary
 from gateway.http.routes import Routes
+from gateway.identity.local_users import user_id
 from gateway.intent.index import OperationIndex
 from gateway.intent.read_intent import Intents, Readable
 from gateway.intent.readers import READERS
@@ -39,10 +39,12 @@ _A_DAY: Final = timedelta(days=1).total_seconds()
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What a configuration means. `warnings` are sentences for the operator about what will soon stop working."""
+    """What a configuration means. `warnings` are sentences for the operator about what will soon stop working.
+
+    `digest` stands for the values of the file, the environment's among them; comments and layout do not change it.
+    """
 
     digest: str
-    canonical: str
     tenant: str
     admission: Admission
     routes: Routes
@@ -60,14 +62,13 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
     flaws = [*_exception_flaws(loaded, now), *_isolation_flaws(loaded), *_file_flaws(loaded)]
     if flaws:
         raise ConfigurationError(flaws)
-    text = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS).decode()
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
+    canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(canonical_form).hexdigest()[:_DIGEST_DIGITS]
     upstreams = {name: _upstream(loaded, name) for name in document.upstreams}
     watched = {name for upstream in upstreams.values() for name in upstream.emptied}
     watched |= {place for rule in document.credentials.values() for place in _injector(rule).places}
     return Compiled(
         digest=digest,
-        canonical=text,
         tenant=document.tenant,
         admission=Admission(request_vocabulary(watched), document.gateway.limits),
         routes=Routes(upstreams.values()),
@@ -155,9 +156,9 @@ def _isolation_flaws(loaded: Loaded) -> Iterator[Flaw]:
     own = {os.getuid()}
     for index, user in enumerate(loaded.document.admin.operators):
         try:
-            own.add(pwd.getpwnam(user).pw_uid)
-        except KeyError:
-            yield loaded.flaw(("admin", "operators", index), f"this machine has no user '{user}'")
+            own.add(user_id(user))
+        except ValueError as error:
+            yield loaded.flaw(("admin", "operators", index), str(error))
     for name, identity in loaded.document.identities.items():
         try:
             identity.check_isolation(own)

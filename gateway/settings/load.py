@@ -12,15 +12,20 @@ from gateway.settings.document import Document
 from gateway.settings.nodes import Node, Where
 from gateway.settings.references import broken_references
 from gateway.settings.sentences import flaws_of, without_environment
-from gateway.settings.yaml_file import parse_yaml, read_yaml
+from gateway.settings.yaml_file import parse_yaml, read_text
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that is right in itself. `positions` is the tree of the file's values, with their places."""
+    """A configuration that is right in itself.
+
+    `text` is the file as it stands, with nothing of the environment in it; `positions` is the tree of its values, with
+    their places.
+    """
 
     document: Document
     file: Path
+    text: str
     positions: Node
 
     def flaw(self, where: Where, message: str) -> Flaw:
@@ -37,15 +42,15 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Loaded:
 
     Raises `ConfigurationError` with every flaw, and `DoorwardError` for a file that cannot be read.
     """
-    return _checked(path, *read_yaml(path, os.environ if environment is None else environment))
+    return load_text(read_text(path), path, environment)
 
 
 def load_text(text: str, path: Path, environment: Mapping[str, str] | None = None) -> Loaded:
     """The same for a text that `path` is going to hold."""
-    return _checked(path, *parse_yaml(text, str(path), os.environ if environment is None else environment))
+    return _checked(path, text, *parse_yaml(text, str(path), os.environ if environment is None else environment))
 
 
-def _checked(path: Path, root: Node, flaws: Sequence[Flaw]) -> Loaded:
+def _checked(path: Path, text: str, root: Node, flaws: Sequence[Flaw]) -> Loaded:
     found = {*flaws, *(_flaw(root, path, where, message) for where, message in broken_references(root.value))}
     try:
         document = Document.model_validate(root.value)
@@ -53,7 +58,7 @@ def _checked(path: Path, root: Node, flaws: Sequence[Flaw]) -> Loaded:
         raise ConfigurationError(sorted({*found, *flaws_of(error, root, str(path))})) from None
     if found:
         raise ConfigurationError(sorted(found))
-    return Loaded(document, path, root)
+    return Loaded(document, path, text, root)
 
 
 def _flaw(root: Node, file: Path, where: Where, message: str) -> Flaw:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.kind import Config, Duration
+from gateway.kind import Config, Count, Duration
 from gateway.settings.names import Name
 from gateway.settings.web_address import UrlText, WebAddress, is_plain_path, read_url
 
@@ -69,7 +69,7 @@ class PlaceRule(Config):
 class UpstreamLimitsRule(Config):
     """How much one upstream is asked to bear."""
 
-    concurrent: int = Field(default=256, ge=1, le=100_000)
+    concurrent: Count = Field(default=256, ge=1, le=100_000)
     """How many requests may be under way to it at once; further ones are answered with 429."""
 
 

@@ -31,6 +31,11 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> tuple[Node, list[Fl
     `${NAME}` in values is taken from `environment`. Raises `ConfigurationError` for what is no YAML or exceeds a bound,
     and `DoorwardError` for a file that cannot be read.
     """
+    return parse_yaml(read_text(path), str(path), environment)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file within its bound. Raises like `read_yaml`."""
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES + 1)
@@ -41,11 +46,10 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> tuple[Node, list[Fl
     if len(content) > FILE_BYTES:
         raise ConfigurationError([Flaw(str(path), 1, 1, "the file is larger than 8 MiB")])
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = place_of(content[: error.start].decode("utf-8-sig"))
         raise ConfigurationError([Flaw(str(path), line, column, "the file is not UTF-8 text; save it as UTF-8")]) from None
-    return parse_yaml(text, str(path), environment)
 
 
 def parse_yaml(text: str, file: str, environment: Mapping[str, str]) -> tuple[Node, list[Flaw]]:

@@ -16,8 +16,9 @@ from gateway.authority.authority import Authority
 from gateway.authority.keys import SigningKey
 from gateway.endpoints.admin import admin_application
 from gateway.endpoints.authority import authority_application
-from gateway.endpoints.sites import EVERY_USER, OWNER_ONLY, start_site
+from gateway.endpoints.sites import start_site
 from gateway.fetch import Answer, Fetch
+from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
 from gateway.identity.identify import Identities, Minter
 from gateway.identity.provider import JWT_TYPE, UNIX_PEER_TYPE, Tools
 from gateway.identity.providers import PROVIDERS

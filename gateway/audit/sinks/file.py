@@ -20,7 +20,7 @@ from gateway.audit.sink import Tail
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
 from gateway.kind import Config as BaseConfig
-from gateway.kind import Size, shorthand
+from gateway.kind import Count, Size, shorthand
 
 _log = telemetry.logger("audit")
 
@@ -40,7 +40,7 @@ class Config(BaseConfig):
     """The file that grows. Its journal, its newest checkpoint and its older files stand beside it."""
     rotate: Annotated[Size, AfterValidator(_large_enough)] = 100 << 20
     """The size at which a new file begins; the chain runs on."""
-    keep: int = Field(default=30, ge=1, le=100_000)
+    keep: Count = Field(default=30, ge=1, le=100_000)
     """How many full files stay; older ones are removed."""
     durability: Literal["written"] = "written"
     """`written`: a record survives the death of Doorward before its request is forwarded."""
@@ -85,7 +85,7 @@ class FileSink:
     def recover(self) -> Tail:
         """Lock the log, complete it from the journal, and check its end."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, mode=0o711, exist_ok=True)
             journal = Journal(self._path.with_name(self._path.name + ".journal"), self._half)
             try:
                 tail = recover(self._path, journal.lines(), self._checkpoint, self._key)

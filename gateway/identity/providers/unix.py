@@ -5,12 +5,12 @@ identities:
     unix: {users: {alice: spiffe://acme.example/host/alice}}
 """
 
-import pwd
 from collections.abc import Mapping
 from typing import Annotated, Final, final
 
 from pydantic import AfterValidator, Field
 
+from gateway.identity.local_users import user_id
 from gateway.identity.provider import (
     UNIX_PEER_TYPE,
     Identity,
@@ -37,7 +37,7 @@ class Config(ProviderConfig):
 
     def local_users(self) -> Mapping[str, int]:
         """Look every user up on this machine."""
-        return {user: _uid(user) for user in self.users}
+        return {user: user_id(user) for user in self.users}
 
 
 @final
@@ -75,12 +75,3 @@ def build(config: Config, name: str, _tools: Tools) -> Provider:
             raise ValueError(f"users {agents[uid][0]} and {user} are the same user; list it once")
         agents[uid] = (user, config.users[user])
     return UnixPeer(name, agents)
-
-
-def _uid(user: str) -> int:
-    if user.isascii() and user.isdigit():
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except (KeyError, ValueError):
-        raise ValueError(f"this machine has no user {user}; create it, or list its user id instead") from None

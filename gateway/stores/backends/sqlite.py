@@ -181,8 +181,8 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _make_private(path: Path) -> None:
     """Create the file for its owner alone; SQLite gives its companion files the same permissions."""
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, mode=0o700)
+    # Agents under other users get through to the authority's socket, which may stand beside; the store itself is private.
+    path.parent.mkdir(parents=True, mode=0o711, exist_ok=True)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except FileExistsError:

@@ -94,11 +94,11 @@ async def test_the_sockets_have_their_permissions(world):
     assert stat.S_IMODE(world.admin.stat().st_mode) == 0o600
     assert stat.S_IMODE(world.socket.stat().st_mode) == 0o666
     assert stat.S_IMODE(world.socket.parent.stat().st_mode) == 0o711
-    assert stat.S_IMODE(world.admin.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(world.admin.parent.stat().st_mode) == 0o711
 
 
 def test_operators_are_users_of_this_machine():
     """User names become user ids; an unknown one is an error that says where to correct it."""
-    assert operators_of(["root"]) == {0: "root"}
-    with pytest.raises(DoorwardError, match=r"no user nobody-of-this-name; correct admin\.operators"):
+    assert operators_of(["root", "4711"]) == {0: "root", 4711: "4711"}
+    with pytest.raises(DoorwardError, match=r"admin\.operators: this machine has no user nobody-of-this-name"):
         operators_of(["nobody-of-this-name"])

@@ -12,9 +12,10 @@ from aiohttp import web
 from gateway.authority.addresses import parse_address
 from gateway.endpoints import sites
 from gateway.endpoints.callers import peer_of
-from gateway.endpoints.sites import OWNER_ONLY, start_site
+from gateway.endpoints.sites import start_site
 from gateway.errors import DoorwardError
 from gateway.fetch import Fetch
+from gateway.http.unix_socket import OWNER_ONLY
 
 CANARY = b"dwt_canary1234567890"
 

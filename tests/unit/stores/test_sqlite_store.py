@@ -41,7 +41,7 @@ asyncio.run(main())
 
 
 async def test_the_file_is_private(tmp_path: Path):
-    """Folder, file and SQLite's companion files are readable by their owner alone, whatever the umask."""
+    """The file and SQLite's companion files are their owner's alone; others can pass the folder but not see into it."""
     before = os.umask(0)
     try:
         store = build_store(tmp_path, StillClock())
@@ -53,7 +53,7 @@ async def test_the_file_is_private(tmp_path: Path):
     files = list((tmp_path / "store").iterdir())
     assert len(files) > 1
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o711
     await store.close()
 
 

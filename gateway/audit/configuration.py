@@ -1,0 +1,33 @@
+"""Writes a configuration's text into the log, so that a digest in any record leads to it; knows nothing of what it says."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.audit.ledger import Ledger
+
+WHOLE: Final = 1 << 20
+"""A longer text, in characters, is named by its digest alone."""
+_LINES: Final = 100
+_CHARACTERS: Final = 12_000
+
+
+def record_configuration(ledger: Ledger, policy: str, file: str, text: str) -> None:
+    """One `config` record for each part of the text. Raises `Refusal("audit_unavailable")`.
+
+    The text is the file as it stands, where secrets are only named and `${NAME}` is not replaced.
+    """
+    parts = list(_parts(text)) if len(text) <= WHOLE else []
+    for number, lines in enumerate(parts or [[]], start=1):
+        ledger.note("config", {"policy": policy, "file": file, "part": number, "parts": len(parts), "text": lines})
+
+
+def _parts(text: str) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for line in text.splitlines():
+        if part and (len(part) == _LINES or size + len(line) > _CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    yield part
