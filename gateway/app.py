@@ -47,7 +47,7 @@ class Doorward:
         self._clock: Final = clock
         self._compiled: Final = compile_configuration(loaded, clock.now())
         self._started: Final = AsyncExitStack()
-        self._sweep: Final = Sweep()
+        self.sweep: Final = Sweep()
         self.addresses: Final[list[str]] = []
         """Where agents send requests, once started."""
         self.authority_ports: Final[list[int]] = []
@@ -160,7 +160,7 @@ class Doorward:
     def _make_snapshot(self) -> tuple[Pool, Snapshot]:
         compiled = self._compiled
         limits = compiled.admission.limits
-        pool = Pool(self._clock, self._sweep, limits.head)
+        pool = Pool(self._clock, self.sweep, limits.head)
         self._started.callback(pool.close)
         return pool, Snapshot(
             digest=compiled.digest,
@@ -201,8 +201,8 @@ class Doorward:
 
     async def _listen(self) -> Listener:
         document = self._loaded.document
-        listener = Listener(self._serve, document.gateway.limits, self._sweep, self._clock)
-        sweeping = self._clock.spawn(self._sweep.run(self._clock), "deadlines")
+        listener = Listener(self._serve, document.gateway.limits, self.sweep, self._clock)
+        sweeping = self._clock.spawn(self.sweep.run(self._clock), "deadlines")
         self._started.callback(sweeping.cancel)
         self._started.push_async_callback(listener.drain)
         for text in document.gateway.listen:

@@ -13,6 +13,7 @@ from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 MOST_ADDRESSES: Final = 4
 """How many addresses of a name are tried, one after the other."""
 
@@ -66,8 +67,7 @@ async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
 
 def is_permitted(address: Address, networks: tuple[str, ...]) -> bool:
     """Whether an upstream may have this address: `public` is what is globally routable, all else must be named as a CIDR."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    address = _embedded(address)
     for network in networks:
         if network == "public":
             if address.is_global and not address.is_multicast:
@@ -75,6 +75,15 @@ def is_permitted(address: Address, networks: tuple[str, ...]) -> bool:
         elif address in _network(network):
             return True
     return False
+
+
+def _embedded(address: Address) -> Address:
+    """The IPv4 address that a mapped, NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to; any other address as it is."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 @lru_cache(maxsize=1024)

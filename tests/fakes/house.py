@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -20,7 +21,7 @@ CONFIGURATION = """
 version: 1
 tenant: flows
 gateway:
-  listen: [127.0.0.1:0]
+  listen: ["{listen}"]
   url: http://127.0.0.1:1
   limits: {gateway_limits}
 authority:
@@ -34,9 +35,9 @@ identities:
     same_user: true
 upstreams:
   api:
-    url: http://127.0.0.1:{port}/base
+    url: {url}
     credential: key
-    networks: [127.0.0.0/8]
+    networks: {networks}
     {upstream}
 credentials:
   key:
@@ -97,8 +98,8 @@ class ScriptedUpstream:
         self._script = script
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, tls: ssl.SSLContext | None = None) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         return self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

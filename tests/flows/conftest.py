@@ -28,7 +28,9 @@ async def house(tmp_path: Path) -> AsyncIterator[Build]:
             values = {
                 "user": pwd.getpwuid(os.getuid()).pw_name,
                 "agent": AGENT,
-                "port": str(port),
+                "listen": "127.0.0.1:0",
+                "url": f"http://127.0.0.1:{port}/base",
+                "networks": "[127.0.0.0/8]",
                 "gateway_limits": "{}",
                 "upstream": "protocol: http",
                 "inject": "{header: X-Api-Key}",
