@@ -12,6 +12,7 @@ LARGEST_TRAILER: Final = 8192
 """How many bytes of trailers are read before the message is refused."""
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?)").fullmatch
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
 
 
 class BrokenChunkError(Exception):
@@ -61,6 +62,8 @@ class ChunkedBody:
 
     def _hold(self, part: bytes) -> None:
         self._line += part
+        if self._after and self._line != b"\r":
+            raise BrokenChunkError("A chunk is longer than its size says.")
         if len(self._line) > LONGEST_LINE:
             raise BrokenChunkError("A chunk-size line is too long.")
 
@@ -87,6 +90,8 @@ class ChunkedBody:
         if line == b"\r\n":
             self.done = True
             return line
+        if _TRAILER(line) is None:
+            raise BrokenChunkError("A trailer is no header line.")
         self._trailer += len(line)
         if self._trailer > LARGEST_TRAILER:
             raise BrokenChunkError("The trailers are too large.")

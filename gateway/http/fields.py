@@ -28,6 +28,8 @@ class Role(IntEnum):
     CONNECTION = 6
     EXPECT = 7
     REFUSED = 8
+    ONCE = 9
+    """Goes on, but two of it would have two meanings."""
 
 
 class Field(NamedTuple):
@@ -138,7 +140,7 @@ def canonical(name: str) -> str:
 def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     """What comes from callers. `watched` names the headers that steps read: tokens, intent, places of credentials."""
     roles = dict.fromkeys(("cookie", "forwarded", "x-real-ip", "x-request-id", *HOP_BY_HOP), Role.DROP)
-    roles |= dict.fromkeys(_OVERRIDES, Role.REFUSED)
+    roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
     roles |= dict.fromkeys(map(canonical, watched), Role.WATCHED)
     roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED}
     return Vocabulary(roles=roles, dropped_prefixes=("agent-", "proxy-", "x-forwarded-", "client-cert"))
@@ -153,6 +155,9 @@ def response_vocabulary() -> Vocabulary:
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
     return Vocabulary(roles=roles | FRAMING_ROLES)
 
+
+# Fields of one value, by which somebody decides what the content is or which part of it is meant.
+_SINGLE: Final = ("content-location", "content-range", "content-type", "if-range", "max-forwards", "range")
 
 # With these a request could be judged as one operation and served as another.
 _OVERRIDES: Final = (

@@ -136,6 +136,7 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
     length: int | None = None
     chunked = False
     options: set[str] | None = None
+    single: set[str] = set()
     find, forward = vocabulary.find, request.forward.append
     for line in islice(lines, 1, None):
         field = find(line) or vocabulary.classify(line)
@@ -153,6 +154,9 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
             chunked = is_chunked(field)
         elif role is Role.CONNECTION:
             options = (options or set()) | _options(field)
+        elif role is Role.ONCE and field.name not in single:
+            single.add(field.name)
+            forward(line)
         elif role is Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
             request.expects_continue = True
         elif role is not Role.DROP:
