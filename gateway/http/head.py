@@ -29,6 +29,7 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fu
 _UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
 _REQUEST_LINE_PARTS: Final = 3
+_ONCE: Final = frozenset((Role.CONTENT_LENGTH, Role.TRANSFER_ENCODING, Role.ONCE))
 
 
 @final
@@ -133,10 +134,7 @@ def _request_line(line: bytes) -> RequestHead:
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
-    length: int | None = None
-    chunked = False
-    options: set[str] | None = None
-    single: set[str] = set()
+    hop = _Hop()
     find, forward = vocabulary.find, request.forward.append
     for line in islice(lines, 1, None):
         field = find(line) or vocabulary.classify(line)
@@ -147,33 +145,21 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
             request.watched.setdefault(field.name, []).append(field)
         elif role is Role.HOST and not request.host and _HOST(field.value) is not None:
             request.host = field.value
-        elif role is Role.CONTENT_LENGTH and length is None:
-            length = content_length(field)
-            forward(line)
-        elif role is Role.TRANSFER_ENCODING and not chunked:
-            chunked = is_chunked(field)
-        elif role is Role.CONNECTION:
-            options = (options or set()) | _options(field)
-        elif role is Role.ONCE and field.name not in single:
-            single.add(field.name)
-            forward(line)
         elif role is Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
             request.expects_continue = True
-        elif role is not Role.DROP:
-            raise Refusal("request_malformed", f"The header {field.name} stands twice, is malformed, or is not served here.")
+        elif role is not Role.DROP and hop.take(field):
+            forward(line)
     if not request.host:
         raise Refusal("request_malformed", "The request names no host.")
-    request.framing = request_framing(length, chunked=chunked)
+    request.framing = request_framing(hop.length, chunked=hop.chunked)
     request.trace = _trace(request.watched.get("traceparent"))
-    if options:
-        request.keep = "close" not in options
-        request.forward = _without(options - _CONNECTION_OPTIONS, request, vocabulary)
+    if hop.options:
+        request.keep = "close" not in hop.options
+        request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
 
 
 def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
-    length: int | None = None
-    chunked = False
-    options: set[str] | None = None
+    hop = _Hop()
     find, forward = vocabulary.find, response.forward.append
     for line in islice(lines, 1, None):
         field = find(line) or vocabulary.classify(line)
@@ -182,22 +168,43 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
             forward(line)
         elif role is Role.WATCHED:
             response.watched.setdefault(field.name, []).append(field)
-        elif role is Role.CONTENT_LENGTH and length is None:
-            length = content_length(field)
+        elif role is not Role.DROP and hop.take(field):
             forward(line)
-        elif role is Role.TRANSFER_ENCODING and not chunked:
-            chunked = is_chunked(field)
-        elif role is Role.CONNECTION:
-            options = (options or set()) | _options(field)
-        elif role is not Role.DROP:
-            raise AmbiguousFramingError(f"the header {field.name} stands twice.")
-    if chunked and not response.keep:
-        raise AmbiguousFramingError("chunks in HTTP/1.0.")
-    response.framing = response_framing(method, response.status, length, chunked=chunked)
-    if options:
-        response.keep = response.keep and "close" not in options
-        named = options - _CONNECTION_OPTIONS
+    if hop.chunked and not response.keep:
+        raise AmbiguousFramingError("Chunks in HTTP/1.0.")
+    response.framing = response_framing(method, response.status, hop.length, chunked=hop.chunked)
+    if hop.options:
+        response.keep = response.keep and "close" not in hop.options
+        named = hop.options - _CONNECTION_OPTIONS
         response.forward = [line for line in response.forward if canonical(_name_of(line)) not in named]
+
+
+class _Hop:
+    """What a head says of this hop alone: how its body is delimited, and what its Connection names."""
+
+    __slots__ = ("chunked", "length", "options", "seen")
+
+    def __init__(self) -> None:
+        self.length: int | None = None
+        self.chunked = False
+        self.options: set[str] = set()
+        self.seen: set[str] = set()
+
+    def take(self, field: Field) -> bool:
+        """Read a field of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
+        role, name = field.role, field.name
+        if role is Role.CONNECTION:
+            self.options |= _options(field)
+            return False
+        if name in self.seen or role not in _ONCE:
+            raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")
+        self.seen.add(name)
+        if role is Role.CONTENT_LENGTH:
+            self.length = content_length(field)
+        elif role is Role.TRANSFER_ENCODING:
+            self.chunked = is_chunked(field)
+            return False
+        return True
 
 
 def _options(field: Field) -> set[str]:
