@@ -31,6 +31,7 @@ from gateway.identity.provider import Tools
 from gateway.identity.providers import PROVIDERS
 from gateway.identity.standing import Standing
 from gateway.limits.spend import Counters
+from gateway.model import Upstream
 from gateway.policy.issue import Allowance, may_hold
 from gateway.settings.compile import compile_configuration, compile_credentials
 from gateway.settings.load import Loaded
@@ -93,8 +94,14 @@ class Doorward:
         """Drain and stop; every record is closed and the log is sealed when this returns."""
         await self._started.aclose()
 
+    def upstream(self, name: str) -> Upstream:
+        """The upstream of this name. Raises `KeyError`."""
+        return self._compiled.upstreams[name]
+
     def unready(self) -> Sequence[str]:
         """Why requests would be refused now; empty when ready."""
+        if not self.addresses:
+            return ["starting"]
         reasons = [*self._authority.troubles()]
         if self.standing.stale:
             reasons.append("the authority's last heartbeat is too old")

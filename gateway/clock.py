@@ -21,6 +21,7 @@ class Clock:
     def __init__(self) -> None:
         """Start at the present."""
         self._latest = 0.0
+        self._ahead = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._digits = ""
         self._at = 0
@@ -28,10 +29,14 @@ class Clock:
         self._second_text = ""
 
     def now(self) -> float:
-        """Unix time in seconds. It never steps back, so what has expired stays expired."""
-        now = time.time()
+        """Unix time in seconds. It never steps back, so what has expired stays expired; and it never stands still.
+
+        When the machine's clock is set back, time goes on here from where it was.
+        """
+        now = time.time() + self._ahead
         if now < self._latest:
-            return self._latest
+            self._ahead += self._latest - now
+            now = self._latest
         self._latest = now
         return now
 

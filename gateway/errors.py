@@ -98,7 +98,7 @@ class Interrupted(Exception):
     """A request ends without an answer; `ending` is what its closing record says of how."""
 
     def __init__(self, ending: str) -> None:
-        """`ending` is `client_gone` or `drained`."""
+        """`ending` is `client_gone`, `client_stalled` or `drained`."""
         super().__init__(ending)
         self.ending: Final = ending
 

@@ -9,7 +9,7 @@ from gateway.credentials.apply import apply
 from gateway.errors import Interrupted, Refusal
 from gateway.http.admit import admit
 from gateway.http.downstream import Downstream
-from gateway.identity.authenticate import authenticate
+from gateway.identity.authenticate import authenticate, still_good
 from gateway.intent.read_intent import read_intent
 from gateway.limits.spend import spend
 from gateway.model import Outcome
@@ -25,7 +25,8 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         record.reserve()
         head = record.head = admit(caller, now.admission)  # 1
         upstream = record.upstream = now.routes.match(head)  # 2
-        principal = record.principal = authenticate(head, upstream, now.standing)  # 3
+        bearer = record.principal = authenticate(head, upstream, now.standing)  # 3, whose token it is
+        principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
         permit = decide(now.policy, principal, use, upstream)  # 5
         with spend(permit, upstream, now.counters):  # 6
@@ -38,6 +39,7 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         caller.refuse(refusal, record.request_id, outcome)
     except Interrupted as end:
         outcome.ending = end.ending
+        caller.abort()
     except Exception as bug:  # noqa: BLE001 the one place: whatever fails is answered and recorded
         outcome.error = type(bug).__name__
         internal = Refusal("internal")

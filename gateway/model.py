@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, NewType, final
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}").fullmatch
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+").fullmatch
@@ -66,9 +66,9 @@ class Origin(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Upstream:
-    """A downstream API as the gateway sees it. Times are seconds.
+    """A downstream API as the gateway sees it, one object for each in a snapshot. Times are seconds.
 
     `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash.
     `networks` holds `public` or CIDRs: where its name may resolve to. `ca` is a file of certificates to trust instead
@@ -112,6 +112,10 @@ class Principal:
     expires: float
     epoch: str
     marks: frozenset[str]
+
+
+Current = NewType("Current", Principal)
+"""A principal whose token was found unexpired, unrevoked and of this epoch for the very request that it came with."""
 
 
 def marks_of(*, token: str, task: str, agent: str, tenant: str) -> frozenset[str]:

@@ -1,1 +1,1 @@
-"""The commands an operator types, one file each; the list of them is in `main.py`. Knows nothing of how the work is done."""
+"""The commands an operator types, one file each and listed in `main.py`; knows nothing of how the work is done."""

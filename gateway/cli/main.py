@@ -18,6 +18,7 @@ from gateway.errors import ConfigurationError, DoorwardError
 COMMANDS: Final[Mapping[str, str]] = {
     "init": "gateway.cli.init",
     "serve": "gateway.cli.serve",
+    "demo": "gateway.cli.demo",
     "check": "gateway.cli.check",
     "schema": "gateway.cli.schema",
     "token": "gateway.cli.token",

@@ -40,6 +40,8 @@ def apply(credential: Credential, permit: Permit, head: RequestHead, traced: Tra
     for name, fields in head.watched.items():
         if name not in upstream.emptied and name not in credential.places:
             lines += [field.line for field in fields]
+    if head.trace is not None:  # the caller's trace goes on, and with it what its vendors noted (W3C Trace Context §3.3)
+        lines += [field.line for field in head.watched.get("tracestate", ())]
     if head.framing.by is Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
     lines.append(

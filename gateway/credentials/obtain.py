@@ -11,8 +11,8 @@ from gateway.credentials.source import SecretUnavailableError, Source
 from gateway.errors import Refusal
 from gateway.model import Permit
 
-FINGERPRINTED_FROM: Final = 10
-"""Shorter secrets (80 bits) get no fingerprint: it could be guessed from."""
+FINGERPRINTED_FROM: Final = 16
+"""Shorter secrets, in bytes, may hold less than 80 bits that nobody can guess, and get no fingerprint."""
 
 
 @final

@@ -10,12 +10,11 @@ class SecretUnavailableError(Exception):
 
 
 class Source(Protocol):
-    """Where a secret comes from."""
+    """Where a secret comes from.
 
-    @property
-    def static(self) -> bool:
-        """Whether the secret stays the same until somebody changes it; then it needs an exception."""
-        ...
+    Its `Config` says in the class attribute `static` whether the secret stays until somebody changes it; then it needs an
+    exception.
+    """
 
     def current(self) -> Secret:
         """The secret as it is now, without waiting. Raises `SecretUnavailableError`."""

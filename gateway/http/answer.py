@@ -10,10 +10,7 @@ from gateway.errors import DOCUMENTATION, Refusal
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # RFC 6750 §3.1: no error code when no token came, so that a caller can tell "who are you" from "not with this".
-_CHALLENGES: Final = {
-    "token_missing": b'WWW-Authenticate: Bearer realm="doorward"\r\n',
-    "request_malformed": b"",
-}
+_CHALLENGE: Final = b'WWW-Authenticate: Bearer realm="doorward"\r\n'
 _INVALID_TOKEN: Final = b'WWW-Authenticate: Bearer realm="doorward", error="invalid_token", error_description="%b"\r\n'
 _UNAUTHORIZED: Final = 401
 
@@ -38,7 +35,7 @@ def problem(refusal: Refusal, request_id: str, *, keep: bool, without_body: bool
         len(body),
     )
     if row.status == _UNAUTHORIZED:
-        head += _CHALLENGES.get(row.code) or _INVALID_TOKEN % row.code.encode("ascii")
+        head += _CHALLENGE if row.code == "token_missing" else _INVALID_TOKEN % row.code.encode("ascii")
     if row.code == "method_refused":
         head += b"Allow: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE\r\n"
     if refusal.retry_after is not None:

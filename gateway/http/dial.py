@@ -13,6 +13,7 @@ from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 MOST_ADDRESSES: Final = 4
 """How many addresses of a name are tried, one after the other."""
@@ -24,7 +25,10 @@ async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> Up
     The address that was checked is the one that is connected to, so a name cannot be rebound in between.
     """
     loop = asyncio.get_running_loop()
-    context = _tls(upstream.ca) if upstream.origin.scheme == "https" else None
+    try:
+        context = _tls(upstream.ca) if upstream.origin.scheme == "https" else None
+    except (OSError, ValueError):
+        return Refusal("upstream_failed", f"The certificates to verify the upstream {upstream.name} with cannot be read.")
     problem = "no address"
     addresses = await _permitted_addresses(upstream)
     if isinstance(addresses, Refusal):
@@ -78,10 +82,10 @@ def is_permitted(address: Address, networks: tuple[str, ...]) -> bool:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that a mapped, NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to; any other address as it is."""
+    """The IPv4 address that a mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to; any other as it is."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if address in _NAT64 or address in _COMPATIBLE:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 

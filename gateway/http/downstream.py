@@ -55,6 +55,7 @@ class Downstream(asyncio.Protocol):
         "_ahead",
         "_early",
         "_fault",
+        "_full",
         "_holds",
         "_house",
         "_keep",
@@ -85,6 +86,7 @@ class Downstream(asyncio.Protocol):
         self._raw = b""
         self._fault: Refusal | None = None
         self._holds = 0
+        self._full = False
         self._lingering: int | None = None
         self._begin_exchange()
 
@@ -125,7 +127,7 @@ class Downstream(asyncio.Protocol):
         """Bytes of a head, of a body, or of a request sent ahead."""
         if self._lingering is not None:
             self._discard(data)
-        elif self._life is None:
+        elif self._life is None and not self._full:
             self._collect(self._ahead + data if self._ahead else data)
         elif self.body is not None and not self.body.done:
             self._receive_body(self.body, data)
@@ -133,20 +135,24 @@ class Downstream(asyncio.Protocol):
             self._keep_ahead(data)
 
     def pause_writing(self) -> None:
-        """The client reads slower than the upstream writes."""
+        """The client reads slower than it is written to; it gets no further answer before it has caught up."""
+        self._full = True
         if self._receiver is not None:
             self._receiver.hold()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+        self._full = False
         if self._receiver is not None:
             self._receiver.release_hold()
+        elif self._life is None and self._ahead:
+            self._go_on()
 
     def expire(self) -> None:
         """The deadline has gone by: of the request that waits, of a head that is late, or of an idle connection."""
         if self._waiting is not None:
             self.interrupt(self._waiting.overdue())
-        elif self._life is None and self._ahead and self._lingering is None:
+        elif self._life is None and self._ahead and self._lingering is None and not self._full:
             self._refuse_head(Refusal("request_malformed", "The request head did not arrive in time."))
         else:
             self._transport.abort()
@@ -172,6 +178,11 @@ class Downstream(asyncio.Protocol):
     def body_done(self) -> bool:
         """Whether the request body has come in whole."""
         return self.body is not None and self.body.done
+
+    @property
+    def full(self) -> bool:
+        """Whether the client has yet to read what was written to it."""
+        return self._full
 
     @property
     def received(self) -> int:
@@ -227,6 +238,8 @@ class Downstream(asyncio.Protocol):
     def start_sending(self, receiver: Receiver, *, invite: bool) -> None:
         """From now on the body goes to `receiver`; `invite` answers `Expect: 100-continue`."""
         self._receiver = receiver
+        if self._full:
+            receiver.hold()
         if invite and not self.answered and self.body is not None and not self.body.done and not self._early:
             self._transport.write(CONTINUE)
         if self._early:
@@ -271,7 +284,7 @@ class Downstream(asyncio.Protocol):
         else:
             outcome.ending = "refused"
             outcome.status = refusal.problem.status
-            self._keep = self._keep and self.body is not None and self.body.done
+            self._keep = self._keep and self.body_done and not self._house.draining
             answer, outcome.sent = problem(refusal, request_id, keep=self._keep, without_body=self._method == "HEAD")
             self.answered = True
             self._transport.write(answer)
@@ -311,17 +324,17 @@ class Downstream(asyncio.Protocol):
             return
         if self.body is None or not self.body.done:
             self._linger()
-        elif not self._keep:
+        elif not self._keep or self._house.draining:
             self._transport.close()
         else:
             self._free(_TOO_EARLY)
             self.deadline = self._house.sweep.tick + ticks(self._house.limits.idle_timeout)
-            if self._ahead:
+            if self._ahead and not self._full:
                 asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Take up what the client has sent ahead."""
-        if self._life is None and self._lingering is None and not self._transport.is_closing():
+        if self._life is None and self._lingering is None and not self._full and not self._transport.is_closing():
             ahead, self._ahead = self._ahead, b""
             self._free(_TOO_FAR_AHEAD)
             if ahead:

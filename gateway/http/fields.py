@@ -116,10 +116,13 @@ class Vocabulary:
         parts = _LINE(line)
         if parts is None:
             raise MalformedLineError
-        name = canonical(parts[1].decode("ascii"))
+        spelled = parts[1].decode("ascii").lower()
+        name = spelled.replace("_", "-")
         role = self._roles.get(name)
         if role is None:
             role = Role.DROP if name.startswith(self._dropped_prefixes) else Role.FORWARD
+        elif spelled != name and role not in _ANY_SPELLING:
+            role = Role.REFUSED
         field = Field(role, name, parts[2] or b"", line)
         if name in _REPEATING and len(line) <= LONGEST_REMEMBERED:
             if len(self._remembered) >= LINES_REMEMBERED:
@@ -132,6 +135,11 @@ class Vocabulary:
         return self._roles.get(name, Role.FORWARD) not in (Role.FORWARD, Role.DROP, Role.REFUSED)
 
 
+def never_forwarded(name: str) -> bool:
+    """Whether a request header of this canonical name stays here, whatever else is configured."""
+    return name in _DROPPED or name in _OVERRIDES or name in FRAMING_ROLES or name.startswith(_DROPPED_PREFIXES)
+
+
 def canonical(name: str) -> str:
     """A header name as it is compared everywhere."""
     return name.lower().replace("_", "-")
@@ -139,11 +147,11 @@ def canonical(name: str) -> str:
 
 def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     """What comes from callers. `watched` names the headers that steps read: tokens, intent, places of credentials."""
-    roles = dict.fromkeys(("cookie", "forwarded", "x-real-ip", "x-request-id", *HOP_BY_HOP), Role.DROP)
+    roles = dict.fromkeys(_DROPPED, Role.DROP)
     roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
     roles |= dict.fromkeys(map(canonical, watched), Role.WATCHED)
     roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED}
-    return Vocabulary(roles=roles, dropped_prefixes=("agent-", "proxy-", "x-forwarded-", "client-cert"))
+    return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
 
 PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "set-cookie", "www-authenticate"))
@@ -155,6 +163,12 @@ def response_vocabulary() -> Vocabulary:
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
     return Vocabulary(roles=roles | FRAMING_ROLES)
 
+
+_DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "x-real-ip", "x-request-id"}
+_DROPPED_PREFIXES: Final = ("agent-", "proxy-", "x-forwarded-", "client-cert")
+
+# What is only taken off may be spelled as it likes. What means something must be spelled so that everybody reads it alike.
+_ANY_SPELLING: Final = frozenset((Role.FORWARD, Role.DROP, Role.WATCHED))
 
 # Fields of one value, by which somebody decides what the content is or which part of it is meant.
 _SINGLE: Final = ("content-location", "content-range", "content-type", "if-range", "max-forwards", "range")

@@ -6,8 +6,6 @@ from typing import Final, NamedTuple
 
 from gateway.http.fields import Field
 
-LARGEST_LENGTH: Final = 10**15
-
 _DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
 
 

@@ -10,7 +10,7 @@ from gateway.http.deadlines import Sweep, ticks
 from gateway.http.dial import dial
 from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
-from gateway.http.upstream import UpstreamConnection
+from gateway.http.upstream import StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
 
 IDLE_PER_KEY: Final = 64
@@ -33,11 +33,12 @@ class Pool:
     def take(self, key: PoolKey) -> UpstreamConnection | None:
         """An idle connection of this key, if there is one."""
         idle = self._idle.get(key)
-        if not idle:
-            return None
-        connection = idle.pop()
-        self._sweep.watched.discard(connection)
-        return connection
+        while idle:
+            connection = idle.pop()
+            self._sweep.watched.discard(connection)
+            if not connection.closing:
+                return connection
+        return None
 
     async def open(self, key: PoolKey, caller: Downstream) -> UpstreamConnection:
         """Dial in a task of its own, for it waits for foreign things, while the request waits for the task.
@@ -62,6 +63,8 @@ class Pool:
             raise
         if isinstance(result, Refusal):
             raise result
+        if result.closing:
+            raise StaleConnectionError
         self._open.add(result)
         return result
 

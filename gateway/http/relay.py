@@ -3,21 +3,23 @@
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import Refusal
+from gateway.errors import Interrupted, Refusal
 from gateway.http.body import follow
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
-from gateway.http.framing import Delimiter
+from gateway.http.framing import NO_BODY, Delimiter
 from gateway.http.head import RequestHead, ResponseHead, parse_response
 from gateway.http.limits import Limits
 from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
-from gateway.http.upstream import HeadWait, UpstreamConnection
+from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
 from gateway.model import Outcome, Upstream
 
 MOST_INTERIM: Final = 16
 """How many interim responses are passed over before the upstream is given up."""
+REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+"""Idempotent methods (RFC 9110 §9.2.2)."""
 _FIRST_FINAL, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 101, 204
 
 
@@ -32,9 +34,26 @@ class Relay:
         self._clock: Final = clock
 
     async def __call__(self, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome) -> None:
-        """Relay one exchange and fill in its outcome. Raises `Refusal` or `Interrupted`; the upstream is released."""
+        """Relay one exchange and fill in its outcome. Raises `Refusal` or `Interrupted`; the upstream is released.
+
+        A kept connection can die while the request is under way to it. Only what may be repeated, and of which no body is
+        spent, is then sent once more on a new one (RFC 9110 §9.2.2).
+        """
+        kept = self.pool.take(outbound.key)
+        if kept is not None:
+            try:
+                await self._exchange(kept, outbound, head, caller, outcome)
+            except StaleConnectionError:
+                if head.method not in REPEATABLE or head.framing is not NO_BODY:
+                    raise
+            else:
+                return
+        await self._exchange(await self.pool.open(outbound.key, caller), outbound, head, caller, outcome)
+
+    async def _exchange(
+        self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
+    ) -> None:
         upstream = outbound.key.upstream
-        connection = self.pool.take(outbound.key) or await self.pool.open(outbound.key, caller)
         started = self._clock.steady()
         reusable = False
         try:
@@ -47,7 +66,7 @@ class Relay:
             first = connection.take_body(body)
             caller.start_answer(_answer_lines(response, upstream), first)
             if not body.done:
-                await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, _stalled))
+                await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
             outcome.ending = "complete"
             reusable = response.keep and caller.body_done
         finally:
@@ -87,5 +106,7 @@ def _late() -> Refusal:
     return Refusal("upstream_timeout", "The upstream did not answer in time.")
 
 
-def _stalled() -> Refusal:
+def _stalled(caller: Downstream) -> Exception:
+    if caller.full:
+        return Interrupted("client_stalled")
     return Refusal("upstream_timeout", "The upstream's response stood still for too long.")

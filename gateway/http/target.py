@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 # Almost every path is plain. What has escapes, dots at a segment's start or a trailing slash meets the longer check.
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)+").fullmatch
-_LEGAL = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
+_LEGAL = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
 _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%\[\]-]*").fullmatch
 _ESCAPED = re.compile(r"%(..)").findall
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -37,7 +37,7 @@ def parse_target(target: str) -> Target:
 def _checked_segments(path: str) -> list[str]:
     if not path or _LEGAL(path) is None:
         raise AmbiguousTargetError(
-            "The path must begin with a slash and may hold no empty segment, no backslash and no byte outside RFC 3986."
+            "The path must begin with a slash and hold no empty segment, semicolon, backslash or byte outside RFC 3986."
         )
     for digits in _ESCAPED(path):
         byte = int(digits, 16)
@@ -47,7 +47,7 @@ def _checked_segments(path: str) -> list[str]:
             raise AmbiguousTargetError("The path escapes a slash, a backslash or a control byte.")
     segments = [_decoded(segment) for segment in path[1:].split("/")]
     for segment in segments:
-        if segment.partition(";")[0] in (".", ".."):
+        if segment in (".", ".."):
             raise AmbiguousTargetError("The path has a dot segment.")
     return segments
 
@@ -65,7 +65,10 @@ def _decoded(segment: str) -> str:
 
 
 def query_names(query: str | None) -> tuple[str, ...]:
-    """The names in a query, as they came and in order: all that is ever recorded of it."""
+    """The names in a query, as they came and in order: all that is ever recorded of it.
+
+    What stands without an equals sign could be a value, so its name is empty.
+    """
     if not query:
         return ()
-    return tuple(pair.partition("=")[0] for pair in query.split("&") if pair)
+    return tuple(pair.partition("=")[0] if "=" in pair else "" for pair in query.split("&") if pair)

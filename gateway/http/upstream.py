@@ -15,6 +15,13 @@ HeadWait = Wait[bytes]
 BodyWait = Wait[None]
 
 
+class StaleConnectionError(Refusal):
+    """The upstream closed a connection before it answered anything: it may not even have seen the request."""
+
+    def __init__(self) -> None:
+        super().__init__("upstream_failed", "The upstream closed the connection without an answer.")
+
+
 @final
 class UpstreamConnection(asyncio.Protocol):
     """The upstream's side of an exchange. Between exchanges it lies in the pool, and any byte then ends it."""
@@ -24,9 +31,12 @@ class UpstreamConnection(asyncio.Protocol):
         "_body",
         "_body_wait",
         "_caller",
+        "_congested",
         "_head_wait",
+        "_held",
         "_largest_head",
         "_lost",
+        "_silent",
         "_transport",
         "deadline",
         "key",
@@ -46,6 +56,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._body_wait: BodyWait | None = None
         self._body: Body | None = None
         self._ahead = b""
+        self._silent = True
+        self._held = False
+        self._congested = False
 
     # What asyncio calls.
 
@@ -62,12 +75,15 @@ class UpstreamConnection(asyncio.Protocol):
         if isinstance(body, ClosedBody) and error is None:
             caller.write(body.end())
             self._ended(caller)
+        elif self._silent:
+            caller.interrupt(StaleConnectionError())
         else:
             caller.interrupt(Refusal("upstream_failed", "The upstream closed the connection before its response was complete."))
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a response head or body; outside an exchange they could be read as the next caller's answer."""
         caller = self._caller
+        self._silent = False
         if caller is None:
             self._transport.abort()
         elif self._body is not None:
@@ -78,19 +94,24 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The upstream reads slower than the client writes."""
+        self._congested = True
         if self._caller is not None:
             self._caller.hold()
 
     def resume_writing(self) -> None:
         """The upstream has caught up."""
+        self._congested = False
         if self._caller is not None:
             self._caller.release_hold()
 
     # What the relay calls.
 
     def begin(self, caller: Downstream, head: bytes) -> None:
-        """Send the head of a request."""
+        """Send the head of a request. Raises `StaleConnectionError` if the connection is closing already."""
+        if self._transport.is_closing():
+            raise StaleConnectionError
         self._caller = caller
+        self._silent = True
         self._transport.write(head)
 
     def send_body(self, data: bytes) -> None:
@@ -99,12 +120,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def hold(self) -> None:
         """Stop reading the response: the caller is slow."""
-        if not self._transport.is_closing():
+        if not self._held and not self._transport.is_closing():
+            self._held = True
             self._transport.pause_reading()
 
     def release_hold(self) -> None:
         """Go on reading."""
-        if not self._transport.is_closing():
+        if self._held and not self._transport.is_closing():
+            self._held = False
             self._transport.resume_reading()
 
     async def response_head(self, wait: HeadWait) -> bytes:
@@ -129,13 +152,19 @@ class UpstreamConnection(asyncio.Protocol):
         await wait
 
     @property
+    def closing(self) -> bool:
+        """Whether it can take no request any more."""
+        return self._transport.is_closing()
+
+    @property
     def payload(self) -> int:
         """Bytes of content of the response so far."""
         return self._body.payload if self._body is not None else 0
 
     def finish(self) -> bool:
-        """End the exchange; true if the connection is clean: nothing came beyond the end of the body."""
-        clean = self._body is not None and self._body.done and not self._body.rest and not self._ahead
+        """End the exchange; true if the connection is clean: nothing is left over in either direction."""
+        clean = self._body is not None and self._body.done and not self._body.rest and not self._ahead and not self._congested
+        self.release_hold()
         self._caller = self._body = self._head_wait = self._body_wait = None
         self._ahead = b""
         return clean and not self._transport.is_closing()

@@ -9,7 +9,7 @@ from gateway.http.fields import Field
 from gateway.http.head import RequestHead
 from gateway.identity.jose import TokenProblem, read, verify
 from gateway.identity.standing import ALGORITHMS, Standing
-from gateway.model import Principal, Upstream, marks_of
+from gateway.model import Current, Principal, Upstream, marks_of
 
 KIND: Final = "at+jwt"
 MOST_INTENTS: Final = 256
@@ -21,15 +21,23 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullm
 
 
 def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> Principal:
-    """Return who calls, or raise the `Refusal` for a token that is missing, not ours, over, or revoked.
+    """Return whose token came with the request, or raise the `Refusal` for one that is missing or not ours.
 
-    Signature and claims are proved once for the same bytes; expiry, epoch, freshness and revocation on every request.
+    Signature and claims are proved once for the same bytes. What can change is for `still_good`.
     """
     token = _the_one_token(head, upstream)
     principal = standing.remembered.get(token)
     if principal is None:
         principal = _verified(token, standing)
         standing.remembered[token] = principal
+    return principal
+
+
+def still_good(principal: Principal, standing: Standing) -> Current:
+    """Return the proof that the token is good now, or raise the `Refusal` for one that is over, of another epoch or revoked.
+
+    Nothing here is remembered from one request to the next.
+    """
     if standing.clock.now() >= principal.expires:
         raise Refusal("token_expired")
     if standing.stale:
@@ -38,7 +46,7 @@ def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> P
         raise Refusal("token_invalid", "The authority has lost its records since this token was issued.")
     if not standing.ended.isdisjoint(principal.marks):
         raise Refusal("token_revoked")
-    return principal
+    return Current(principal)
 
 
 def _the_one_token(head: RequestHead, upstream: Upstream) -> bytes:

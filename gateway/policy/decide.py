@@ -3,24 +3,24 @@
 from collections.abc import Iterable
 
 from gateway.errors import Refusal
-from gateway.model import Coverage, Permit, Principal, Upstream, Use
+from gateway.model import Coverage, Current, Permit, Principal, Upstream, Use
 from gateway.policy.compile import AgentView, Policy
 
 
-def decide(policy: Policy, principal: Principal, use: Use, upstream: Upstream) -> Permit:
+def decide(policy: Policy, principal: Current, use: Use, upstream: Upstream) -> Permit:
     """Return the proof that the answer is yes, or raise the `Refusal` that says why not.
 
-    Precedence: a token of another tenant is refused first; then the declaration must be one that the token carries and
-    that the operation really is; then a denial of any intent that covers the operation forbids it, whatever was
-    declared; then the first grant in file order decides. Silence is denial. There is one way out that allows.
+    Precedence: a token of another tenant is refused first; then a denial of any intent that covers the operation forbids
+    it, whatever was declared; then the declaration must be one that the token carries and that the operation really is;
+    then the first grant in file order decides. Silence is denial. There is one way out that allows.
     """
     if principal.tenant != upstream.tenant:
         raise Refusal("tenant_mismatch")
     view = policy.view(principal.agent)
-    intent = _declared(principal, use, use.declared.name) if use.declared is not None else _implied(principal, use, view)
     for covering in use.observed:
         if covering.intent in view.denials:
             raise Refusal("denied", f"The denial {view.denials[covering.intent]!r} forbids {covering.intent}.")
+    intent = _declared(principal, use, use.declared.name) if use.declared is not None else _implied(principal, use, view)
     grant = view.grants.get(intent.intent)
     if grant is None:
         raise Refusal("intent_not_granted", f"Policy no longer grants {intent.intent} to this agent.")

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, final
@@ -17,7 +17,7 @@ from gateway.credentials.rules import CredentialRule
 from gateway.credentials.sources import SOURCES
 from gateway.errors import ConfigurationError, Flaw
 from gateway.http.admit import Admission
-from gateway.http.fields import canonical, request_vocabulary
+from gateway.http.fields import canonical, never_forwarded, request_vocabulary
 from gateway.http.routes import Routes
 from gateway.identity.local_users import user_id
 from gateway.intent.index import OperationIndex
@@ -28,7 +28,7 @@ from gateway.policy.compile import Policy
 from gateway.settings.document import Document
 from gateway.settings.load import Loaded
 
-ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent")
+ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent", "tracestate")
 """Headers that steps read and upstreams never see as the caller sent them."""
 SOON: Final = timedelta(days=14).total_seconds()
 """How long before the end of an exception the gateway begins to warn."""
@@ -47,6 +47,7 @@ class Compiled:
     digest: str
     tenant: str
     admission: Admission
+    upstreams: Mapping[str, Upstream]
     routes: Routes
     intents: Intents
     policy: Policy
@@ -64,13 +65,15 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
         raise ConfigurationError(flaws)
     canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(canonical_form).hexdigest()[:_DIGEST_DIGITS]
-    upstreams = {name: _upstream(loaded, name) for name in document.upstreams}
+    injected = {place for rule in document.credentials.values() for place in _injector(rule).places}
+    upstreams = {name: _upstream(loaded, name, injected) for name in document.upstreams}
     watched = {name for upstream in upstreams.values() for name in upstream.emptied}
-    watched |= {place for rule in document.credentials.values() for place in _injector(rule).places}
+    watched |= injected
     return Compiled(
         digest=digest,
         tenant=document.tenant,
         admission=Admission(request_vocabulary(watched), document.gateway.limits),
+        upstreams=upstreams,
         routes=Routes(upstreams.values()),
         intents=Intents(canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}),
         policy=Policy(document.grants, document.denials, document.intents, digest),
@@ -83,7 +86,7 @@ def compile_credentials(loaded: Loaded, clock: Clock, fingerprint_key: bytes) ->
     return Credentials({name: _credential(loaded, name, clock, fingerprint_key) for name in loaded.document.credentials}, clock)
 
 
-def _upstream(loaded: Loaded, name: str) -> Upstream:
+def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
     rule = loaded.document.upstreams[name]
     address = rule.address()
     places = rule.token_places()
@@ -97,7 +100,8 @@ def _upstream(loaded: Loaded, name: str) -> Upstream:
         protocol=rule.protocol,
         credential=rule.credential,
         token_places=tuple(map(canonical, places)),
-        emptied=frozenset(ours),
+        # A header that another upstream's secret goes into is watched for all; here it is what it would be without that.
+        emptied=frozenset((*ours, *filter(never_forwarded, injected))),
         networks=tuple(rule.networks),
         passed=frozenset(map(canonical, rule.passed)),
         ca=None if rule.tls.ca is None else str(loaded.resolve(rule.tls.ca)),
@@ -136,6 +140,8 @@ def _exception_flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
     longest = loaded.document.exceptions.max
     for name, rule in loaded.document.credentials.items():
         where = ("credentials", name)
+        if not rule.secret.config.static and rule.exception is None:
+            continue
         if rule.exception is None:
             yield loaded.flaw(
                 where,

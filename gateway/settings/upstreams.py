@@ -6,16 +6,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.http.fields import PASSABLE, canonical, never_forwarded
 from gateway.kind import Config, Count, Duration
 from gateway.settings.names import Name
-from gateway.settings.web_address import UrlText, WebAddress, is_plain_path, read_url
+from gateway.settings.web_address import UrlText, WebAddress, read_url
 
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+").fullmatch
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
 _ALWAYS_A_PLACE: Final = "authorization"
-# What comes back with these is decided by framing and by the gateway, never by an upstream.
-_NEVER_PASSED: Final = frozenset(
-    ("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
-)
 
 
 def _check_prefix(text: str) -> str:
@@ -23,8 +21,8 @@ def _check_prefix(text: str) -> str:
         raise ValueError("a prefix begins with a slash, as in /billing")
     if text != "/" and text.endswith("/"):
         raise ValueError("a prefix has no slash at its end")
-    if not is_plain_path(text):
-        raise ValueError("a prefix has plain segments: no empty ones, no dot segments, no percent signs")
+    if text != "/" and _PREFIX(text) is None:
+        raise ValueError("a prefix has plain segments of letters, digits, dots, dashes, underscores and tildes")
     return text
 
 
@@ -46,16 +44,23 @@ def _check_header(text: str) -> str:
     return text.lower()
 
 
+def _check_token_place(text: str) -> str:
+    name = _check_header(text)
+    if name != _ALWAYS_A_PLACE and never_forwarded(canonical(name)):
+        raise ValueError("this header has another meaning in HTTP or here; name one such as x-api-key")
+    return name
+
+
 def _check_passed(text: str) -> str:
     name = _check_header(text)
-    if name in _NEVER_PASSED:
-        raise ValueError("this header belongs to one connection and is never passed on")
+    if name not in PASSABLE:
+        raise ValueError(f"only these are dropped unless they are named here: {', '.join(sorted(PASSABLE))}")
     return name
 
 
 PrefixText = Annotated[str, AfterValidator(_check_prefix)]
 NetworkText = Annotated[str, AfterValidator(_check_network)]
-HeaderText = Annotated[str, AfterValidator(_check_header)]
+TokenPlaceText = Annotated[str, AfterValidator(_check_token_place)]
 PassedText = Annotated[str, AfterValidator(_check_passed)]
 
 
@@ -100,10 +105,10 @@ class UpstreamRule(Config):
     """What it speaks."""
     credential: Name
     """The entry of `credentials` whose secret is put into its requests."""
-    token_in: tuple[HeaderText, ...] = ()
+    token_in: tuple[TokenPlaceText, ...] = ()
     """Headers besides Authorization where an agent may put the task token, for unmodified SDKs; they are emptied first."""
     passed: tuple[PassedText, ...] = Field(default=(), alias="pass")
-    """Response headers that are otherwise dropped: `set-cookie`, `www-authenticate`, `proxy-authenticate`."""
+    """Response headers that are otherwise dropped: `alt-svc`, `proxy-authenticate`, `set-cookie`, `www-authenticate`."""
     networks: Annotated[tuple[NetworkText, ...], Field(min_length=1)] = ("public",)
     """Where its name may resolve to: `public`, or CIDRs. Loopback, private and metadata addresses only if they are named."""
     limits: UpstreamLimitsRule = UpstreamLimitsRule()

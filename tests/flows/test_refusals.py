@@ -305,7 +305,7 @@ async def test_what_is_refused_is_recorded_with_what_is_known(house: Build) -> N
     requests, responses = door.exchanges()
     unknown, known = requests
     assert (unknown["code"], unknown["agent"], unknown["task"]) == ("token_missing", None, None)
-    assert (known["code"], known["agent"], known["task"]) == ("intent_mismatch", AGENT, issued["task"])
+    assert (known["code"], known["agent"], known["task"]) == ("denied", AGENT, issued["task"])
     assert known["intent"] == {"declared": "items.read", "observed": ["items.burn"], "reason": None, "tool": None}
     assert [record["ending"] for record in responses] == ["refused", "refused"]
 

@@ -7,6 +7,7 @@ from gateway.errors import Refusal
 from gateway.model import (
     AgentPattern,
     Coverage,
+    Current,
     DeclaredIntent,
     Operation,
     Origin,
@@ -59,16 +60,18 @@ def policy(given_grants: list, given_denials: list) -> Policy:
 
 
 def answer(of: Policy, request: dict) -> str:
-    principal = Principal(
-        agent=request["agent"],
-        subject="s",
-        tenant=request["tenant"],
-        task="t",
-        token="j",
-        intents=request["held"],
-        expires=9e9,
-        epoch="e",
-        marks=marks_of(token="j", task="t", agent="a", tenant="t"),
+    principal = Current(
+        Principal(
+            agent=request["agent"],
+            subject="s",
+            tenant=request["tenant"],
+            task="t",
+            token="j",
+            intents=request["held"],
+            expires=9e9,
+            epoch="e",
+            marks=marks_of(token="j", task="t", agent="a", tenant="t"),
+        )
     )
     declared = None if request["declared"] is None else DeclaredIntent(request["declared"])
     use = Use(declared, Operation("GET", "/", ("",)), tuple(Coverage(intent, {}, ()) for intent in request["observed"]))
@@ -92,6 +95,9 @@ def model(given_grants: list, given_denials: list, request: dict) -> str:
 
     if request["tenant"] != "t":
         return "tenant_mismatch"
+    for agents, patterns in given_denials:
+        if concerns(agents) and any(matches(pattern, name) for pattern in patterns for name in request["observed"]):
+            return "denied"
     intent = request["declared"]
     if intent is None:
         fitting = [name for name in request["observed"] if name in request["held"]]
@@ -102,9 +108,6 @@ def model(given_grants: list, given_denials: list, request: dict) -> str:
         return "intent_not_granted"
     elif intent not in request["observed"]:
         return "intent_mismatch"
-    for agents, patterns in given_denials:
-        if concerns(agents) and any(matches(pattern, name) for pattern in patterns for name in request["observed"]):
-            return "denied"
     found = granting(intent)
     return "intent_not_granted" if found is None else f"allow g{found[0]}"
 

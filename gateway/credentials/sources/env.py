@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, final
+from typing import Annotated, ClassVar, Final, final
 
 from pydantic import AfterValidator, model_validator
 
@@ -29,6 +29,7 @@ def _check_name(text: str) -> str:
 class Config(KindConfig):
     """Written as the name of the variable alone, or as `{variable: NAME}`."""
 
+    static: ClassVar = True
     _expand = model_validator(mode="before")(shorthand("variable"))
 
     variable: Annotated[str, AfterValidator(_check_name)]
@@ -39,11 +40,9 @@ class Config(KindConfig):
 class EnvironmentSource:
     """A secret that cannot change while the process lives."""
 
-    static = True
-
-    def __init__(self, variable: str, value: str | None) -> None:
+    def __init__(self, variable: str, value: bytes | None) -> None:
         self._variable: Final = variable
-        self._secret: Final = Secret(value.encode()) if value else None
+        self._secret: Final = Secret(value) if value else None
 
     def current(self) -> Secret:
         """Raises `SecretUnavailableError` when the variable was not set."""
@@ -58,4 +57,4 @@ class EnvironmentSource:
 
 def build(config: Config, _clock: Clock, _resolve: Callable[[str], Path]) -> EnvironmentSource:
     """Read the variable now."""
-    return EnvironmentSource(config.variable, os.environ.get(config.variable))
+    return EnvironmentSource(config.variable, os.environb.get(config.variable.encode()))

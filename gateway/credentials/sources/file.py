@@ -6,7 +6,7 @@ secret: {file: /run/secrets/billing}
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ LARGEST: Final = 64 * 1024
 class Config(KindConfig):
     """Written as the path alone, or as `{path: FILE}`."""
 
+    static: ClassVar = True
     _expand = model_validator(mode="before")(shorthand("path"))
 
     path: str = Field(min_length=1)
@@ -36,8 +37,6 @@ class Config(KindConfig):
 @final
 class FileSource:
     """Looks at the file at most once a second; a mounted secret that is exchanged is picked up without a restart."""
-
-    static = True
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path: Final = path

@@ -1,0 +1,100 @@
+"""The page of limits names every bound of the code with its value, and tests that exist; knows no bound by itself."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from house_rules import ROOT, numeric_bounds, product_files
+
+from gateway.http.limits import Limits
+
+PAGE = ROOT / "docs" / "reference" / "limits.md"
+
+# Numbers that bound nothing: forms, permissions, statuses, steps of an algorithm.
+NO_BOUNDS = frozenset(
+    (
+        "audit/checkpoint.py _DIGEST_BYTES",
+        "audit/checkpoint.py _KEY_BYTES",
+        "audit/checkpoint.py _KEY_ID_BYTES",
+        "audit/journal.py _MARKS",
+        "audit/ledger.py _NOTE_OVERHEAD",
+        "audit/record.py _TRACE_DIGITS",
+        "audit/segments.py _DIGITS",
+        "audit/sinks/stdout.py _STANDARD_OUTPUT",
+        "authority/addresses.py _PORT_MAX",
+        "authority/keys.py _COORDINATE_BYTES",
+        "cli/audit.py _FOUND",
+        "cli/main.py _FAILED",
+        "cli/main.py _INTERRUPTED",
+        "cli/main.py _MISUSED",
+        "cli/main.py _PIPE_CLOSED",
+        "clock.py _BLOCK_DIGITS",
+        "clock.py _IDENTIFIER_DIGITS",
+        "endpoints/sites.py _FAILED",
+        "fetch.py _CHUNK",
+        "http/answer.py _UNAUTHORIZED",
+        "http/head.py _REQUEST_LINE_PARTS",
+        "http/unix_socket.py EVERY_USER",
+        "http/unix_socket.py FOLDER",
+        "http/unix_socket.py OWNER_ONLY",
+        "identity/discovery.py _OK",
+        "identity/providers/oidc.py _END_OF_TIME",
+        "settings/compile.py _DIGEST_DIGITS",
+        "settings/sentences.py _PART",
+        "settings/starter.py _NOTES_BEGIN",
+        "stores/transactions.py _APPLICATION",
+        "stores/transactions.py _VERSION",
+    )
+)
+# The scene of `doorward demo` bounds its own children and serves nobody.
+_DEMO = "cli/demo"
+
+
+def bounds() -> dict[str, float]:
+    """Every numeric constant of the product that is a bound."""
+    found: dict[str, float] = {}
+    for path, text in product_files().items():
+        found |= numeric_bounds(path, ast.parse(text))
+    assert found.keys() >= NO_BOUNDS, "an excused constant is gone: excuse it no longer"
+    return {name: value for name, value in found.items() if name not in NO_BOUNDS and not name.startswith(_DEMO)}
+
+
+def rows(page: str) -> dict[str, str]:
+    """The value that the page gives for each constant that it names."""
+    return dict(re.findall(r"^\| `([a-z_/0-9]+\.py [A-Z_]+)` \| (\S+) ", page, re.MULTILINE))
+
+
+def disagreements(page: str, code: dict[str, float]) -> Iterator[str]:
+    """What stands on one side only, or differs."""
+    named = rows(page)
+    yield from (f"{name} is not named" for name in code.keys() - named.keys())
+    yield from (f"{name} is not in the code" for name in named.keys() - code.keys())
+    yield from (f"{name} is {code[name]:g}" for name in code.keys() & named.keys() if float(named[name]) != code[name])
+
+
+def test_the_page_names_every_bound_with_its_value():
+    """A bound that nobody can look up, or that the page states wrongly, fails here."""
+    assert sorted(disagreements(PAGE.read_text(), bounds())) == []
+
+
+def test_the_page_names_every_limit_of_the_listener():
+    """What operators set stands there too."""
+    page = PAGE.read_text()
+    assert [name for name in Limits.model_fields if f"`gateway.limits.{name}`" not in page] == []
+
+
+def test_a_forgotten_or_changed_bound_is_found():
+    """The comparison can fail in each of its three ways."""
+    page = "| `http/pool.py GONE` | 3 seconds | x | |\n| `http/pool.py OLD` | 3 seconds | x | |\n"
+    assert sorted(disagreements(page, {"http/pool.py OLD": 4.0, "http/pool.py NEW": 1.0})) == [
+        "http/pool.py GONE is not in the code",
+        "http/pool.py NEW is not named",
+        "http/pool.py OLD is 4",
+    ]
+    assert numeric_bounds(
+        "gateway/x.py", ast.parse("A: Final = 64 * 1024\nB = 1 << 4\nC = 'x'\nD = True\n_E: Final = 0.5")
+    ) == {
+        "x.py A": 65536,
+        "x.py B": 16,
+        "x.py _E": 0.5,
+    }
