@@ -98,7 +98,7 @@ class Bench:
 
     def __init__(self, doorward: Doorward) -> None:
         self.doorward = doorward
-        snapshot = doorward._snapshot
+        snapshot = doorward.snapshot
         self.client = Downstream(doorward.listener)
         self.client.connection_made(Idle())
         self.upstream: UpstreamConnection | None = None

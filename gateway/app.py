@@ -56,8 +56,8 @@ class Doorward:
         self.standing: Standing
         self.pool: Pool
         self.listener: Listener
-        self._snapshot: Snapshot
-        self._authority: Authority
+        self.snapshot: Snapshot
+        self.authority: Authority
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -81,10 +81,10 @@ class Doorward:
         try:
             self.ledger = await self._start_audit()
             identities = self._make_identities()
-            self._authority = await self._start_authority()
-            self.standing = await self._catch_up(self._authority)
-            self.pool, self._snapshot = self._make_snapshot()
-            await self._open_authority_sites(self._authority, identities)
+            self.authority = await self._start_authority()
+            self.standing = await self._catch_up(self.authority)
+            self.pool, self.snapshot = self._make_snapshot()
+            await self._open_authority_sites(self.authority, identities)
             self.listener = await self._listen()
         except BaseException:
             await self._started.aclose()
@@ -102,7 +102,7 @@ class Doorward:
         """Why requests would be refused now; empty when ready."""
         if not self.addresses:
             return ["starting"]
-        reasons = [*self._authority.troubles()]
+        reasons = [*self.authority.troubles()]
         if self.standing.stale:
             reasons.append("the authority's last heartbeat is too old")
         if not self.ledger.available:
@@ -217,4 +217,4 @@ class Doorward:
         return listener
 
     def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
-        return handle_request(self._snapshot, caller)
+        return handle_request(self.snapshot, caller)

@@ -24,16 +24,18 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
     try:
         record.reserve()
         head = record.head = admit(caller, now.admission)  # 1
+        caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
         bearer = record.principal = authenticate(head, upstream, now.standing)  # 3, whose token it is
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
         permit = decide(now.policy, principal, use, upstream)  # 5
+        now.admission.permitted.keep(head.raw, head)
         with spend(permit, upstream, now.counters):  # 6
             record.decided(permit)  # 7, before any secret is touched
             credential = record.credential = await now.credentials.obtain(permit)  # 8
             outbound = apply(credential, permit, head, record)  # 9, a new head; the inbound one is never edited
-            await now.relay(outbound, head, caller, outcome)  # 10, both ways, no faster than the slower side
+            await now.relay(outbound, head, caller, outcome, lambda: still_good(bearer, now.standing))  # 10, both ways
     except Refusal as refusal:
         record.refused(refusal)
         caller.refuse(refusal, record.request_id, outcome)

@@ -1,4 +1,8 @@
-"""The nouns that every part of the gateway shares, as plain values; knows no bytes, no files and no network."""
+"""The nouns that every part of the gateway shares, as plain values; knows no bytes, no files and no network.
+
+Values of the hot path are not frozen, for that makes them slow to build; nobody changes one after it was made, except to
+keep with it what follows from it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -124,7 +128,7 @@ def marks_of(*, token: str, task: str, agent: str, tenant: str) -> frozenset[str
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DeclaredIntent:
     """What the caller says the request is for; untrusted, it can only narrow what the token carries."""
 
@@ -134,7 +138,7 @@ class DeclaredIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Operation:
     """What a request really is. `path` is what follows the upstream's prefix, as it is forwarded."""
 
@@ -145,7 +149,7 @@ class Operation:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Coverage:
     """An intent that covers an operation, with what its template captured from the path."""
 
@@ -155,7 +159,7 @@ class Coverage:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Use:
     """A request seen as use of intents: what the caller declared, beside what the operation really is.
 
@@ -165,6 +169,8 @@ class Use:
     declared: DeclaredIntent | None
     operation: Operation
     observed: tuple[Coverage, ...]
+    permit: "Permit | None" = None
+    """The permit that this use was given last; it holds for the very same principal and policy, and for no other."""
 
 
 @final
@@ -196,7 +202,7 @@ class _Guarded(type):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Permit(metaclass=_Guarded):
     """The proof that a decision was yes. Only `policy/decide.py` makes one, and without one there is no credential."""
 
@@ -209,6 +215,10 @@ class Permit(metaclass=_Guarded):
     policy: str
     enforced: bool = True
     """False when observe mode lets pass what policy would refuse."""
+    recorded: str | None = None
+    """What the audit has made of these facts, kept with them."""
+    outbound: tuple[object, bytes] | None = None
+    """What was made of these facts and a credential for the way out, kept with both."""
 
     @classmethod
     def _issue(cls, **facts: object) -> "Permit":
@@ -229,3 +239,5 @@ class Outcome:
     upstream_seconds: float | None = None
     error: str | None = None
     """The type of an unexpected error; its text stays out, for it could hold anything."""
+    attempts: int = 1
+    """How often the request was sent: twice if a kept connection turned out to be dead."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.audit.chain import Chain
+from gateway.audit.flood import Flood
 from gateway.audit.members import Members
 from gateway.audit.sink import Log, Sink
 from gateway.clock import Clock
@@ -12,7 +13,7 @@ from gateway.errors import Refusal
 class Book:
     """The end of the chain, the sinks, and which exchanges are open."""
 
-    __slots__ = ("_chain", "_copies", "_log", "clock", "first_missed", "members", "open", "unrecorded")
+    __slots__ = ("_chain", "_copies", "_log", "clock", "first_missed", "flood", "members", "open", "unrecorded")
 
     def __init__(self, clock: Clock, log: Log, copies: Sequence[Sink] = ()) -> None:
         """`log` keeps the chain, `copies` get every line as well."""
@@ -20,6 +21,8 @@ class Book:
         self.members = Members()
         self.open: dict[str, int] = {}
         """Request ids of open exchanges with the number of their request record, oldest first."""
+        self.flood = Flood()
+        """Refusals of strangers that are counted instead of recorded one by one."""
         self.unrecorded = 0
         """Refusals that could not be recorded since the last gap record."""
         self.first_missed: float | None = None

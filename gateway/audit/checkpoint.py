@@ -151,7 +151,10 @@ def _create(path: Path, name: str) -> Signer:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(f"PRIVATE+KEY+{name}+{key_id}+{_base64(_ED25519 + seed)}\n")
-    path.with_name(path.name + ".pub").write_text(f"{signer.verifier}\n")
+    public = os.open(path.with_name(path.name + ".pub"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with os.fdopen(public, "w") as file:
+        os.fchmod(public, 0o644)  # whatever the umask: nobody else may exchange the key that others verify with
+        file.write(f"{signer.verifier}\n")
     return signer
 
 

@@ -116,7 +116,7 @@ class Ledger:
     async def _close_unknown(self, tail: Tail) -> None:
         for request in tail.unclosed:
             kept = {name: request.get(name) for name in ("request_id", "trace_id", "tenant", "agent", "task", "upstream")}
-            unknown = {"status": None, "code": None, "ending": "unknown", "received": None, "sent": None,
+            unknown = {"status": None, "code": None, "ending": "unknown", "received": None, "sent": None, "attempts": None,
                        "duration_us": None, "upstream_us": None, "credential": None, "error": None}  # fmt: skip
             try:
                 self._write("response", {**kept, **unknown})
@@ -164,8 +164,13 @@ class Ledger:
             self._settle()
 
     def _settle(self) -> None:
-        """Record how many refusals could not be recorded, once there is room again."""
+        """Record how many refusals were only counted, and how many could not be recorded, once there is room again."""
         book = self._book
+        if self._log.available:
+            with contextlib.suppress(Refusal):
+                for counted in book.flood.drain():
+                    since = self._clock.stamp(counted.since)
+                    self._write("refusals", {"source": counted.source, "since": since, "codes": counted.codes})
         if book.unrecorded and self._log.available and book.first_missed is not None:
             with contextlib.suppress(Refusal):
                 self._write("gap", {"unrecorded": book.unrecorded, "since": self._clock.stamp(book.first_missed)})

@@ -72,8 +72,16 @@ class Members:
         self._error = Quoted(128)
 
     def allowed(self, exchange: Exchange, permit: Permit) -> str:
-        """The members of a request record that says allow."""
-        request_id, trace_id, source, head, _, _, _ = exchange
+        """The members of a request record that says allow. What does not change when the permit comes again stays with it."""
+        recorded = permit.recorded
+        if recorded is None:
+            recorded = permit.recorded = self._describe_permit(exchange.head, permit)
+        return (
+            f'"type":"request","request_id":"{exchange.request_id}","trace_id":"{exchange.trace_id}",{recorded}'
+            f'"source":{self._name(exchange.source)},'
+        )
+
+    def _describe_permit(self, head: Head | None, permit: Permit) -> str:
         use = permit.use
         declared = use.declared
         coverage = permit.intent
@@ -88,10 +96,9 @@ class Members:
         query = "[]" if head is None else self._query(head.query_names)
         operation = use.operation
         return (
-            f'"type":"request","request_id":"{request_id}","trace_id":"{trace_id}",{self.caller(permit.principal).full}'
-            f'{pieces.intent}{reason},"tool":{tool}}},{pieces.upstream}{self._method(operation.method)},'
-            f'"path":{self._path(operation.path)},"query":{query},"params":{self._captures(coverage.captures)},'
-            f'{pieces.rest}"source":{self._name(source)},'
+            f'{self.caller(permit.principal).full}{pieces.intent}{reason},"tool":{tool}}},{pieces.upstream}'
+            f'{self._method(operation.method)},"path":{self._path(operation.path)},"query":{query},'
+            f'"params":{self._captures(coverage.captures)},{pieces.rest}'
         )
 
     def _decide(self, key: tuple[object, ...], permit: Permit) -> _Decided:
@@ -158,7 +165,7 @@ class Members:
         )
         return (
             f'{answer}"status":{outcome.status or "null"},"code":{self._name(outcome.code)},'
-            f'"ending":{self._name(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},'
+            f'"ending":{self._name(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},"attempts":{outcome.attempts},'
             f'"duration_us":{int(seconds * 1e6)},"upstream_us":{upstream_us},"credential":{used},'
             f'"error":{self._error(outcome.error)},'
         )

@@ -74,9 +74,20 @@ class Record:
         self._code = refusal.code
         if not self._held:
             self._book.missed(refusal)
+        elif self._answer is None and self._counted(refusal):
+            self._closed = True
+            self._book.release(self._held)
         elif self._answer is None:
             exchange = self._exchange()
             self._write_request(exchange, self._book.members.unpermitted(exchange, refusal))
+
+    def _counted(self, refusal: Refusal) -> bool:
+        """Whether a stranger's refusal is one of too many, and was counted instead of being recorded."""
+        book = self._book
+        if self.principal is not None:
+            return False
+        clock = book.clock
+        return book.flood.takes(self.source, refusal.code, steady=clock.steady(), now=clock.now())
 
     def close(self, outcome: Outcome) -> None:
         """Write the response record, and before it the request record if there is none yet. Once; never waits, never raises."""

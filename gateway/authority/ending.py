@@ -6,7 +6,7 @@ from gateway.authority.feed import Feed
 from gateway.authority.recording import Recorder
 from gateway.clock import Clock
 from gateway.model import Revocation
-from gateway.stores.store import EXPIRED, Ending, Store, TaskRow
+from gateway.stores.store import EXPIRED, PAGE, Ending, Store, TaskRow
 
 
 @final
@@ -46,8 +46,11 @@ class Endings:
 
     async def expire(self) -> None:
         """Mark tasks whose longest life is over and forget what is spent. Raises `StoreUnavailableError`."""
-        for task in await self._store.purge(self._clock.now()):
-            self._record_task(task, EXPIRED)
+        while page := await self._store.purge(self._clock.now()):
+            for task in page:
+                self._record_task(task, EXPIRED)
+            if len(page) < PAGE:
+                break
         self._recorder.catch_up()
 
     def _record_task(self, task: TaskRow, by: str) -> None:

@@ -172,6 +172,8 @@ def _as_text(follower: Follower, key: VerifierKey | None, *, proven_to: int, bro
         yield "  checkpoints: signatures not checked, for no verifier key is known (--key FILE)"
     else:
         yield f"  checkpoints: {follower.signed} signed by {key.name}, the last one of record {follower.signed_to}"
+        if not follower.signed and follower.lines:
+            yield "  odd: a log that was stopped in good order holds checkpoints, and this one holds none; were they removed?"
     if still_open := len(follower.opened) + follower.unclosed.count:
         named = ", ".join([*follower.unclosed.named, *follower.opened][:3])
         yield f"  open: {still_open} exchange(s) without a closing record, such as {named}"
@@ -181,9 +183,9 @@ def _as_text(follower: Follower, key: VerifierKey | None, *, proven_to: int, bro
         yield "  the last line is incomplete: it is being written, or the next start completes it"
     if proven_to and not follower.findings:
         yield f"proof: up to record {proven_to}, by the checkpoint that was kept elsewhere"
-        yield "  whoever controls this host and its key could have rewritten what came after that"
+        yield "  what came after that could have been rewritten by whoever can write this log"
     elif not follower.findings:
-        yield "proof: none against this host; whoever controls it and its key could have rewritten the whole log"
+        yield "proof: none against whoever can write this log: all of it could have been made anew, without its checkpoints"
         yield "  keep copies of its checkpoints elsewhere, and name one with --checkpoint FILE"
 
 

@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import gc
 import json
+import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -16,6 +18,8 @@ from gateway.clock import Clock
 from gateway.settings.load import Loaded, load
 
 SUMMARY = "run gateway and authority"
+DESCRIPTORS_BESIDE = 256
+"""File descriptors for everything but client and upstream connections."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +33,31 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT, then drain; 0 after a clean stop."""
     telemetry.configure(json=arguments.json or not sys.stderr.isatty())
     loaded = load(Path(arguments.config))
+    warnings = _raise_descriptor_limit(loaded.document.gateway.limits.connections)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(loaded, as_json=arguments.json))
+        runner.run(_serve(loaded, warnings, as_json=arguments.json))
     return 0
 
 
-async def _serve(loaded: Loaded, *, as_json: bool) -> None:
+def _raise_descriptor_limit(connections: int) -> list[str]:
+    """Each client connection may need a second one to an upstream; the usual soft limit is far below that.
+
+    Returns a warning if not even the hard limit suffices.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + DESCRIPTORS_BESIDE
+    granted = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    if granted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    if granted >= wanted:
+        return []
+    return [
+        f"{connections} connections may need {wanted} file descriptors, and {granted} are allowed; "
+        "raise the limit (ulimit -Hn) or lower gateway.limits.connections"
+    ]
+
+
+async def _serve(loaded: Loaded, warnings: Sequence[str], *, as_json: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,23 +68,21 @@ async def _serve(loaded: Loaded, *, as_json: bool) -> None:
     gc.collect()
     gc.freeze()
     try:
-        print(_banner(doorward, loaded, as_json=as_json), flush=True)
+        print(_banner(doorward, loaded, (*doorward.warnings, *warnings), as_json=as_json), flush=True)
         await stopping.wait()
     finally:
         await doorward.stop()
 
 
-def _banner(doorward: Doorward, loaded: Loaded, *, as_json: bool) -> str:
+def _banner(doorward: Doorward, loaded: Loaded, warnings: Sequence[str], *, as_json: bool) -> str:
     document = loaded.document
     if as_json:
-        return json.dumps(
-            {"gateway": doorward.addresses, "authority": document.authority.listen, "warnings": doorward.warnings}
-        )
+        return json.dumps({"gateway": doorward.addresses, "authority": document.authority.listen, "warnings": list(warnings)})
     lines = [
         f"doorward serves {', '.join(document.upstreams)} for tenant {document.tenant}",
         f"  requests   {', '.join(doorward.addresses)}",
         f"  tokens     {', '.join(document.authority.listen)}",
         f"  operators  {document.admin.socket}",
-        *(f"  warning    {warning}" for warning in doorward.warnings),
+        *(f"  warning    {warning}" for warning in warnings),
     ]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from typing import Protocol
 from gateway.credentials.obtain import Credential
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
-from gateway.http.outbound import Outbound, PoolKey
+from gateway.http.outbound import Outbound
 from gateway.model import Permit, Upstream
 
 
@@ -27,10 +27,23 @@ class Traced(Protocol):
 
 def apply(credential: Credential, permit: Permit, head: RequestHead, traced: Traced) -> Outbound:
     """Build the outbound head. Its lines are ours, or lines of the caller's that are neither hop-by-hop nor a credential."""
+    kept = permit.outbound
+    if kept is None or kept[0] is not credential:
+        kept = permit.outbound = (credential, _constant_part(credential, permit, head))
+    flags = head.trace[1] if head.trace is not None else "01"
+    rest = (
+        f"X-Request-Id: {traced.request_id}\r\ntraceparent: 00-{traced.trace_id}-{traced.span_id}-{flags}\r\n".encode("ascii")
+        + credential.lines.reveal()
+        + b"\r\n"
+    )
+    return Outbound(kept[1] + rest, head.method, credential.key_for(permit.upstream))
+
+
+def _constant_part(credential: Credential, permit: Permit, head: RequestHead) -> bytes:
+    """Everything that is the same whenever this head comes with this permit; the secret is not in it."""
     upstream = permit.upstream
     target = head.target
     query = "" if target.query is None else "?" + target.query
-    flags = head.trace[1] if head.trace is not None else "01"
     lines = [
         f"{head.method} {upstream.base_path}{permit.use.operation.path}{query} HTTP/1.1\r\nHost: {_authority(upstream)}".encode(
             "latin-1"
@@ -44,13 +57,8 @@ def apply(credential: Credential, permit: Permit, head: RequestHead, traced: Tra
         lines += [field.line for field in head.watched.get("tracestate", ())]
     if head.framing.by is Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
-    lines.append(
-        f"Via: 1.1 doorward\r\nX-Request-Id: {traced.request_id}\r\n"
-        f"traceparent: 00-{traced.trace_id}-{traced.span_id}-{flags}\r\n".encode("ascii")
-        + credential.lines.reveal()
-        + b"\r\n"
-    )
-    return Outbound(b"\r\n".join(lines), head.method, PoolKey(upstream, credential.name, credential.version))
+    lines.append(b"Via: 1.1 doorward\r\n")
+    return b"\r\n".join(lines)
 
 
 def _authority(upstream: Upstream) -> str:

@@ -9,7 +9,8 @@ from gateway.credentials.injector import Injector, UnfitSecretError
 from gateway.credentials.secret import Secret
 from gateway.credentials.source import SecretUnavailableError, Source
 from gateway.errors import Refusal
-from gateway.model import Permit
+from gateway.http.outbound import PoolKey
+from gateway.model import Permit, Upstream
 
 FINGERPRINTED_FROM: Final = 16
 """Shorter secrets, in bytes, may hold less than 80 bits that nobody can guess, and get no fingerprint."""
@@ -19,13 +20,21 @@ FINGERPRINTED_FROM: Final = 16
 class Credential:
     """A secret on its way into one request. `version` is a keyed fingerprint, so records can tell secrets apart."""
 
-    __slots__ = ("lines", "name", "places", "version")
+    __slots__ = ("_keys", "lines", "name", "places", "version")
 
     def __init__(self, name: str, version: str, places: frozenset[str], lines: Secret) -> None:
         self.name: Final = name
         self.version: Final = version
         self.places: Final = places
         self.lines: Final = lines
+        self._keys: dict[Upstream, PoolKey] = {}
+
+    def key_for(self, upstream: Upstream) -> PoolKey:
+        """The key of the connections that this secret may go over: an upstream's own, and this version's."""
+        key = self._keys.get(upstream)
+        if key is None:
+            key = self._keys[upstream] = PoolKey(upstream, self.name, self.version)
+        return key
 
     def __repr__(self) -> str:
         return f"<Credential {self.name} {self.version}>"

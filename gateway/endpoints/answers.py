@@ -12,7 +12,7 @@ from gateway.stores.store import StoreUnavailableError, TaskEndedError, TaskUnkn
 
 _RETRY_AFTER: Final = "2"
 # RFC 6749 §5.1: whatever holds a token, and what says why there is none, stays out of every cache.
-_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_NO_STORE: Final = {"Server": "doorward", "Cache-Control": "no-store", "Pragma": "no-cache"}
 _STATUS_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     404: ("not_found", "Nothing answers at this path."),
     405: ("method_not_allowed", "Use one of the methods in Allow."),

@@ -6,17 +6,24 @@ from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.head import RequestHead, parse_request
 from gateway.http.limits import Limits
+from gateway.http.memory import Memory
 
 
 class Admission(NamedTuple):
-    """What a request head is measured by."""
+    """What a request head is measured by, and the heads that were permitted before."""
 
     vocabulary: Vocabulary
     limits: Limits
+    permitted: Memory[RequestHead]
 
 
 def admit(caller: Downstream, admission: Admission) -> RequestHead:
-    """Parse the head and begin to follow the body. Raises `Refusal` for what is malformed, ambiguous or too large."""
-    head = parse_request(caller.take_head(), admission.vocabulary, most_lines=admission.limits.headers)
-    caller.expect(head)
+    """Return the parsed head. Raises `Refusal` for what is malformed, ambiguous or too large.
+
+    A parsed head says nothing but what its bytes say and is never changed, so one that comes again is the same object.
+    """
+    raw = caller.take_head()
+    head = admission.permitted.recall(raw)
+    if head is None:
+        head = parse_request(raw, admission.vocabulary, most_lines=admission.limits.headers)
     return head

@@ -1,6 +1,7 @@
 """Opens connections to upstreams: resolves the name, checks every address, connects to one that passed; knows no requests."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -46,7 +47,9 @@ async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> Up
             problem = "its certificate does not verify"
         except ssl.SSLError:
             problem = "the TLS handshake failed"
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                return Refusal("overloaded", "The gateway has no file descriptor left for a connection.", retry_after=1)
             problem = "it refuses connections"
         else:
             return connection

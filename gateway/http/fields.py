@@ -140,6 +140,11 @@ def never_forwarded(name: str) -> bool:
     return name in _DROPPED or name in _OVERRIDES or name in FRAMING_ROLES or name.startswith(_DROPPED_PREFIXES)
 
 
+def is_spoken_for(name: str) -> bool:
+    """Whether a request header of this canonical name means something to HTTP or to the gateway and cannot mean another."""
+    return never_forwarded(name) or name in _SPOKEN_FOR
+
+
 def canonical(name: str) -> str:
     """A header name as it is compared everywhere."""
     return name.lower().replace("_", "-")
@@ -165,6 +170,7 @@ def response_vocabulary() -> Vocabulary:
 
 
 _DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "x-real-ip", "x-request-id"}
+_SPOKEN_FOR: Final = frozenset(("expect", "host", "traceparent", "tracestate", "upgrade", "via", "x-request-id", "dpop"))
 _DROPPED_PREFIXES: Final = ("agent-", "proxy-", "x-forwarded-", "client-cert")
 
 # What is only taken off may be spelled as it likes. What means something must be spelled so that everybody reads it alike.

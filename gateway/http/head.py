@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final, final
 
 from gateway.errors import Refusal
-from gateway.http.fields import Field, MalformedLineError, Role, Vocabulary, canonical
+from gateway.http.fields import FRAMING_ROLES, Field, MalformedLineError, Role, Vocabulary, canonical
 from gateway.http.framing import (
     NO_BODY,
     AmbiguousFramingError,
@@ -19,6 +19,7 @@ from gateway.http.framing import (
     response_framing,
 )
 from gateway.http.target import AmbiguousTargetError, Target, parse_target, query_names
+from gateway.model import Use
 
 _METHOD = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
@@ -41,9 +42,31 @@ class RequestHead:
     flags if it sent a valid `traceparent`.
     """
 
-    __slots__ = ("expects_continue", "forward", "framing", "host", "keep", "method", "target", "trace", "watched")
+    __slots__ = (
+        "expects_continue",
+        "forward",
+        "framing",
+        "host",
+        "keep",
+        "method",
+        "path",
+        "query_names",
+        "raw",
+        "target",
+        "trace",
+        "use",
+        "watched",
+    )
 
-    def __init__(self, method: str, target: Target) -> None:
+    def __init__(self, raw: bytes, method: str, target: Target) -> None:
+        self.raw: Final = raw
+        """The bytes that were parsed, without the final empty line."""
+        self.use: Use | None = None
+        """What the request was found to be, for a head that comes again: it follows from these bytes and one snapshot."""
+        self.path: Final = target.path
+        """The path as it came."""
+        self.query_names: Final = query_names(target.query)
+        """The names in the query, without their values."""
         self.method: Final = method
         self.target: Final = target
         self.forward: list[bytes] = []
@@ -53,16 +76,6 @@ class RequestHead:
         self.keep = True
         self.expects_continue = False
         self.trace: tuple[str, str] | None = None
-
-    @property
-    def path(self) -> str:
-        """The path as it came."""
-        return self.target.path
-
-    @property
-    def query_names(self) -> tuple[str, ...]:
-        """The names in the query, without their values."""
-        return query_names(self.target.query)
 
     @property
     def trace_id(self) -> str | None:
@@ -91,7 +104,7 @@ def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> Re
     if len(lines) > most_lines + 1:
         raise Refusal("head_too_large", f"The request has more than {most_lines} header fields.")
     try:
-        request = _request_line(lines[0])
+        request = _request_line(head, lines[0])
         _read_request_fields(request, lines, vocabulary)
     except MalformedLineError:
         raise Refusal("request_malformed", "A header line is not one by RFC 9112, section 5.") from None
@@ -118,7 +131,7 @@ def parse_response(head: bytes, vocabulary: Vocabulary, *, method: str, most_lin
     return response
 
 
-def _request_line(line: bytes) -> RequestHead:
+def _request_line(raw: bytes, line: bytes) -> RequestHead:
     parts = line.split(b" ")
     if len(parts) != _REQUEST_LINE_PARTS:
         raise Refusal("request_malformed", "The request line is not: method, space, target, space, version.")
@@ -130,7 +143,7 @@ def _request_line(line: bytes) -> RequestHead:
     name = method.decode("ascii")
     if name in _UNSERVED:
         raise Refusal("method_refused")
-    return RequestHead(name, parse_target(target.decode("latin-1")))
+    return RequestHead(raw, name, parse_target(target.decode("latin-1")))
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
@@ -176,6 +189,8 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
     if hop.options:
         response.keep = response.keep and "close" not in hop.options
         named = hop.options - _CONNECTION_OPTIONS
+        if not named.isdisjoint(FRAMING_ROLES):
+            raise AmbiguousFramingError("Connection names a field that delimits the body.")
         response.forward = [line for line in response.forward if canonical(_name_of(line)) not in named]
 
 

@@ -1,5 +1,6 @@
 """Sends a finished request to its upstream and the response back, no faster than the slower side; knows no policy."""
 
+from collections.abc import Callable
 from typing import Final
 
 from gateway.clock import Clock
@@ -10,6 +11,7 @@ from gateway.http.fields import Vocabulary
 from gateway.http.framing import NO_BODY, Delimiter
 from gateway.http.head import RequestHead, ResponseHead, parse_response
 from gateway.http.limits import Limits
+from gateway.http.memory import Memory
 from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
 from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
@@ -18,8 +20,10 @@ from gateway.model import Outcome, Upstream
 
 MOST_INTERIM: Final = 16
 """How many interim responses are passed over before the upstream is given up."""
-REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-"""Idempotent methods (RFC 9110 §9.2.2)."""
+REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+"""Safe methods (RFC 9110 §9.2.1). PUT and DELETE are idempotent too, but nobody should find one done twice."""
+AT_ONCE: Final = 0.5
+"""Seconds within which a kept connection must turn out to be dead for a request to be sent again."""
 _FIRST_FINAL, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 101, 204
 
 
@@ -32,23 +36,37 @@ class Relay:
         self._vocabulary: Final = vocabulary
         self._limits: Final = limits
         self._clock: Final = clock
+        self._heads: Final[Memory[ResponseHead]] = Memory()
 
-    async def __call__(self, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome) -> None:
+    async def __call__(
+        self, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome, judge_again: Callable[[], object]
+    ) -> None:
         """Relay one exchange and fill in its outcome. Raises `Refusal` or `Interrupted`; the upstream is released.
 
         A kept connection can die while the request is under way to it. Only what may be repeated, and of which no body is
-        spent, is then sent once more on a new one (RFC 9110 §9.2.2).
+        spent, is then sent once more on a new one (RFC 9110 §9.2.2), and only if it died at once: what an upstream has thought
+        about for long, it may have done. `judge_again` raises a `Refusal` if access has ended meanwhile; it is asked whenever
+        something was waited for before the request goes out.
         """
+        started = self._clock.steady()
         kept = self.pool.take(outbound.key)
         if kept is not None:
             try:
                 await self._exchange(kept, outbound, head, caller, outcome)
             except StaleConnectionError:
-                if head.method not in REPEATABLE or head.framing is not NO_BODY:
+                late = self._clock.steady() - started > AT_ONCE
+                if late or head.method not in REPEATABLE or head.framing is not NO_BODY:
                     raise
+                outcome.attempts = 2
             else:
                 return
-        await self._exchange(await self.pool.open(outbound.key, caller), outbound, head, caller, outcome)
+        connection = await self.pool.open(outbound.key, caller)
+        try:
+            judge_again()
+        except Refusal:
+            self.pool.give_back(connection)
+            raise
+        await self._exchange(connection, outbound, head, caller, outcome)
 
     async def _exchange(
         self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
@@ -81,12 +99,22 @@ class Relay:
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
             head = await connection.response_head(wait)
-            response = parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
+            response = self._parse(head, method)
             if response.status >= _FIRST_FINAL:
                 return response
             if response.status == _SWITCHING_PROTOCOLS:
                 raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
+
+    def _parse(self, head: bytes, method: str) -> ResponseHead:
+        """Parse a response head; for HEAD the same bytes mean something else, so those are not remembered."""
+        if method == "HEAD":
+            return parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
+        response = self._heads.recall(head)
+        if response is None:
+            response = parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
+            self._heads.keep(head, response)
+        return response
 
 
 def _answer_lines(response: ResponseHead, upstream: Upstream) -> list[bytes]:

@@ -72,7 +72,9 @@ class UpstreamConnection(asyncio.Protocol):
         caller, body = self._caller, self._body
         if caller is None:
             return
-        if isinstance(body, ClosedBody) and error is None:
+        # Without a close_notify, which nobody tells us of, a TLS connection that ends could have been cut (RFC 9112 §9.8).
+        certain = error is None and self._transport.get_extra_info("ssl_object") is None
+        if isinstance(body, ClosedBody) and certain:
             caller.write(body.end())
             self._ended(caller)
         elif self._silent:
@@ -188,6 +190,8 @@ class UpstreamConnection(asyncio.Protocol):
             head, self._ahead = self._ahead[:end], self._ahead[end + 4 :]
             self._head_wait = None
             caller.resume(wait, head)
+        elif self._ahead.count(b"\n") != self._ahead.count(b"\r\n"):
+            caller.interrupt(Refusal("upstream_failed", "The upstream ends a line of its response head in LF without CR."))
         elif len(self._ahead) > self._largest_head:
             caller.interrupt(Refusal("upstream_failed", "The upstream's response head is too large."))
 

@@ -7,6 +7,7 @@ from gateway.errors import Refusal
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Field
 from gateway.http.head import RequestHead
+from gateway.http.memory import Memory
 from gateway.intent.declaration import parse
 from gateway.intent.index import OperationIndex
 from gateway.intent.reader import Reader
@@ -26,19 +27,31 @@ class Intents(NamedTuple):
     header: str
     """The canonical name of the intent header."""
     by_upstream: Mapping[str, Readable]
+    declarations: Memory[DeclaredIntent]
+    """Declarations that were read before, by their bytes."""
 
 
 async def read_intent(head: RequestHead, upstream: Upstream, caller: Downstream, intents: Intents) -> Use:
     """Compare nothing yet: return both sides. Raises `Refusal` for a declaration or an operation that cannot be read."""
-    declared = _declaration(head.watched.get(intents.header))
+    if head.use is not None:
+        return head.use
+    declared = _declaration(head.watched.get(intents.header), intents.declarations)
     reader, operations = intents.by_upstream[upstream.name]
     operation, observed = await reader.read(head, upstream, caller, operations)
-    return Use(declared, operation, observed)
+    use = Use(declared, operation, observed)
+    if reader.by_head_alone:
+        head.use = use
+    return use
 
 
-def _declaration(fields: list[Field] | None) -> DeclaredIntent | None:
+def _declaration(fields: list[Field] | None, read_before: Memory[DeclaredIntent]) -> DeclaredIntent | None:
     if fields is None:
         return None
     if len(fields) > 1:
         raise Refusal("intent_malformed", "The request carries more than one intent header.")
-    return parse(fields[0].value)
+    value = fields[0].value
+    declared = read_before.recall(value)
+    if declared is None:
+        declared = parse(value)
+        read_before.keep(value, declared)
+    return declared

@@ -11,6 +11,11 @@ from gateway.model import Coverage, Operation, Upstream
 class Reader(Protocol):
     """Says what a request really is, and which intents cover that."""
 
+    @property
+    def by_head_alone(self) -> bool:
+        """Whether what it says follows from the head alone, so that it may be kept with a head that comes again."""
+        ...
+
     async def read(
         self, head: RequestHead, upstream: Upstream, caller: Downstream, index: OperationIndex
     ) -> tuple[Operation, tuple[Coverage, ...]]:

@@ -6,10 +6,12 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field
 
+from gateway.http.target import AmbiguousTargetError, parse_target
 from gateway.kind import Config
 
 METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
+_CAPTURES = re.compile(r"\{[a-z][a-z0-9_]*(?:\.\.\.)?\}")
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}").fullmatch
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*").fullmatch
 
@@ -33,6 +35,10 @@ class Template(NamedTuple):
             raise ValueError(f"an operation begins with a method ({', '.join(sorted(METHODS))}), then a space and a path")
         if not space or not path.startswith("/"):
             raise ValueError("the path of an operation begins with a slash")
+        try:
+            parse_target(_CAPTURES.sub("x", path))
+        except AmbiguousTargetError as error:
+            raise ValueError(f"no request with this path is let in, so the operation could never be: {error}") from None
         segments: list[tuple[str | None, str | None]] = []
         names: set[str] = set()
         rest = False

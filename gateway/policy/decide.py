@@ -14,6 +14,9 @@ def decide(policy: Policy, principal: Current, use: Use, upstream: Upstream) -> 
     it, whatever was declared; then the declaration must be one that the token carries and that the operation really is;
     then the first grant in file order decides. Silence is denial. There is one way out that allows.
     """
+    given = use.permit
+    if given is not None and given.principal is principal and given.policy is policy.digest and given.upstream is upstream:
+        return given
     if principal.tenant != upstream.tenant:
         raise Refusal("tenant_mismatch")
     view = policy.view(principal.agent)
@@ -24,9 +27,11 @@ def decide(policy: Policy, principal: Current, use: Use, upstream: Upstream) -> 
     grant = view.grants.get(intent.intent)
     if grant is None:
         raise Refusal("intent_not_granted", f"Policy no longer grants {intent.intent} to this agent.")
-    return Permit._issue(  # noqa: SLF001 the one maker; an architecture test finds any other
+    permit = Permit._issue(  # noqa: SLF001 the one maker; an architecture test finds any other
         principal=principal, use=use, upstream=upstream, intent=intent, grant=grant.name, policy=policy.digest
     )
+    use.permit = permit
+    return permit
 
 
 def _declared(principal: Principal, use: Use, name: str) -> Coverage:

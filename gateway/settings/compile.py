@@ -2,22 +2,28 @@
 
 import hashlib
 import os
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, final
 
 import orjson
 
+from gateway.audit.sinks.file import Config as FileSinkConfig
+from gateway.authority.addresses import parse_address
 from gateway.clock import Clock
 from gateway.credentials.injector import Injector
 from gateway.credentials.injectors import INJECTORS
 from gateway.credentials.obtain import Credentials, ManagedCredential
 from gateway.credentials.rules import CredentialRule
 from gateway.credentials.sources import SOURCES
+from gateway.credentials.sources.file import Config as FileSourceConfig
 from gateway.errors import ConfigurationError, Flaw
 from gateway.http.admit import Admission
 from gateway.http.fields import canonical, never_forwarded, request_vocabulary
+from gateway.http.memory import Memory
 from gateway.http.routes import Routes
 from gateway.identity.local_users import user_id
 from gateway.intent.index import OperationIndex
@@ -27,6 +33,8 @@ from gateway.model import Upstream
 from gateway.policy.compile import Policy
 from gateway.settings.document import Document
 from gateway.settings.load import Loaded
+from gateway.stores.backends.sqlite import MEMORY
+from gateway.stores.backends.sqlite import Config as SqliteConfig
 
 ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent", "tracestate")
 """Headers that steps read and upstreams never see as the caller sent them."""
@@ -72,10 +80,12 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
     return Compiled(
         digest=digest,
         tenant=document.tenant,
-        admission=Admission(request_vocabulary(watched), document.gateway.limits),
+        admission=Admission(request_vocabulary(watched), document.gateway.limits, Memory()),
         upstreams=upstreams,
         routes=Routes(upstreams.values()),
-        intents=Intents(canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}),
+        intents=Intents(
+            canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}, Memory()
+        ),
         policy=Policy(document.grants, document.denials, document.intents, digest),
         warnings=tuple(_warnings(document, now)),
     )
@@ -174,8 +184,50 @@ def _isolation_flaws(loaded: Loaded) -> Iterator[Flaw]:
 
 def _file_flaws(loaded: Loaded) -> Iterator[Flaw]:
     for name, rule in loaded.document.upstreams.items():
-        if rule.tls.ca is not None and not os.access(loaded.resolve(rule.tls.ca), os.R_OK):
-            yield loaded.flaw(("upstreams", name, "tls", "ca"), "this file cannot be read")
+        if rule.tls.ca is not None:
+            try:
+                ssl.create_default_context(cafile=str(loaded.resolve(rule.tls.ca)))
+            except (OSError, ValueError):
+                yield loaded.flaw(("upstreams", name, "tls", "ca"), "this is no readable file of PEM certificates")
+    taken: dict[Path, str] = {}
+    for where, what, path in _own_files(loaded):
+        other = taken.setdefault(path.resolve(), what)
+        if other != what:
+            yield loaded.flaw(where, f"{what} and {other} would be one file; give each its own path")
+
+
+def _own_files(loaded: Loaded) -> Iterator[tuple[tuple[str | int, ...], str, Path]]:
+    """Every file that Doorward writes, or reads a secret from."""
+    document = loaded.document
+    for name, sink in document.audit.sinks.items():
+        if isinstance(sink.choice.config, FileSinkConfig):
+            log = loaded.resolve(sink.choice.config.path)
+            for suffix in ("", ".journal", ".checkpoint"):
+                yield (
+                    ("audit", "sinks", name),
+                    f"the audit log's file{suffix and ' ' + suffix}",
+                    log.with_name(log.name + suffix),
+                )
+    key = loaded.resolve(document.audit.checkpoint.key.file)
+    yield ("audit", "checkpoint"), "the checkpoint key", key
+    yield ("audit", "checkpoint"), "the verifier key", key.with_name(key.name + ".pub")
+    store = document.authority.store.config
+    if isinstance(store, SqliteConfig) and store.path != MEMORY:
+        yield ("authority", "store"), "the store", loaded.resolve(store.path)
+    listeners = (
+        ("gateway", document.gateway.listen),
+        ("authority", document.authority.listen),
+        ("admin", (document.admin.socket,)),
+    )
+    for section, addresses in listeners:
+        for address in map(parse_address, addresses):
+            if address.path:
+                yield (section,), f"the socket of '{section}' {address.path}", loaded.resolve(address.path)
+    secrets: dict[str, str] = {}
+    for name, rule in document.credentials.items():
+        if isinstance(rule.secret.config, FileSourceConfig):
+            path = rule.secret.config.path
+            yield ("credentials", name), secrets.setdefault(path, f"the secret of '{name}'"), loaded.resolve(path)
 
 
 def _warnings(document: Document, now: float) -> Iterator[str]:

@@ -7,21 +7,20 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.authority.addresses import AddressText
+from gateway.http.fields import canonical, is_spoken_for
 from gateway.http.limits import Limits
 from gateway.kind import Config
 from gateway.settings.web_address import OriginText
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
-_TAKEN: Final = frozenset(
-    ("authorization", "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "upgrade")
-)
 _EVERY_ADDRESS: Final = frozenset(("0.0.0.0", "[::]"))  # noqa: S104 compared with, not listened on
 
 
 def _check_intent_header(text: str) -> str:
     if _FIELD_NAME(text) is None:
         raise ValueError("expected the name of a header, such as Agent-Intent")
-    if text.lower() in _TAKEN:
+    name = canonical(text)
+    if name == "authorization" or (is_spoken_for(name) and not name.startswith("agent-")):
         raise ValueError("this header has another meaning in HTTP; choose a name such as Agent-Intent")
     return text
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.http.fields import PASSABLE, canonical, never_forwarded
+from gateway.http.fields import PASSABLE, canonical, is_spoken_for
 from gateway.kind import Config, Count, Duration
 from gateway.settings.names import Name
 from gateway.settings.web_address import UrlText, WebAddress, read_url
@@ -46,7 +46,7 @@ def _check_header(text: str) -> str:
 
 def _check_token_place(text: str) -> str:
     name = _check_header(text)
-    if name != _ALWAYS_A_PLACE and never_forwarded(canonical(name)):
+    if name != _ALWAYS_A_PLACE and is_spoken_for(canonical(name)):
         raise ValueError("this header has another meaning in HTTP or here; name one such as x-api-key")
     return name
 

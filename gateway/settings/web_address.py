@@ -23,6 +23,8 @@ class WebAddress(NamedTuple):
 
 def read_url(text: str) -> WebAddress:
     """Read an http or https URL of which each part is plain. Raises `ValueError` with a sentence that shows no part of it."""
+    if any(letter <= " " or letter == "\x7f" for letter in text):
+        raise ValueError("a URL here has no spaces and no control characters")
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -83,6 +83,18 @@ def test_the_page_names_every_limit_of_the_listener():
     assert [name for name in Limits.model_fields if f"`gateway.limits.{name}`" not in page] == []
 
 
+def unheld(page: str) -> list[str]:
+    """The bounds of which the page names neither a test nor a reason why there is none."""
+    cells = (line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `"))
+    return [row[0].strip() for row in cells if not re.search(r"`[\w/]+\.py(::test_\w+)?`|none: \w", row[-1])]
+
+
+def test_every_bound_is_held_by_a_test():
+    """Or the page says why it cannot be; that the tests exist is checked with all documents."""
+    assert unheld(PAGE.read_text()) == []
+    assert unheld("| `a` | 1 | x | |\n| `b` | 1 | x | `u/test_b.py::test_b` |\n| `c` | 1 | x | none: kernel |") == ["`a`"]
+
+
 def test_a_forgotten_or_changed_bound_is_found():
     """The comparison can fail in each of its three ways."""
     page = "| `http/pool.py GONE` | 3 seconds | x | |\n| `http/pool.py OLD` | 3 seconds | x | |\n"

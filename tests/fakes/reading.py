@@ -12,6 +12,7 @@ from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import request_vocabulary
 from gateway.http.limits import Limits
+from gateway.http.memory import Memory
 from gateway.http.waiting import Wait
 from gateway.model import Outcome
 
@@ -93,7 +94,7 @@ class Reader:
         self.connections: set[Downstream] = set()
         self.read: list[Read] = []
         self.refused: list[str] = []
-        self._admission = Admission(request_vocabulary(["authorization", "agent-intent"]), self.limits)
+        self._admission = Admission(request_vocabulary(["authorization", "agent-intent"]), self.limits, Memory())
 
     def serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
         return self._take(caller)
@@ -101,6 +102,7 @@ class Reader:
     async def _take(self, caller: Downstream) -> None:
         try:
             head = admit(caller, self._admission)
+            caller.expect(head)
             keeper = Keeper(chunked=head.framing.by.name == "CHUNKS")
             target = head.target.path + ("" if head.target.query is None else "?" + head.target.query)
             entry = Read(head.method, target, b"", whole=False)

@@ -33,10 +33,16 @@ def _large_enough(size: int) -> int:
     return size
 
 
+def _names_a_file(text: str) -> str:
+    if not Path(text).name or text.endswith("/"):
+        raise ValueError("expected the path of a file such as var/audit.jsonl")
+    return text
+
+
 class Config(BaseConfig):
     """A log of JSON lines on a local disk."""
 
-    path: str = Field(default="var/audit.jsonl", min_length=1)
+    path: Annotated[str, AfterValidator(_names_a_file)] = "var/audit.jsonl"
     """The file that grows. Its journal, its newest checkpoint and its older files stand beside it."""
     rotate: Annotated[Size, AfterValidator(_large_enough)] = 100 << 20
     """The size at which a new file begins; the chain runs on."""

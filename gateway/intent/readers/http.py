@@ -6,7 +6,7 @@ upstreams:
     protocol: http
 """
 
-from typing import final
+from typing import Final, final
 
 from gateway.http.downstream import Downstream
 from gateway.http.head import RequestHead
@@ -22,6 +22,8 @@ class Config(KindConfig):
 @final
 class HttpReader:
     """Method and path, as they are forwarded."""
+
+    by_head_alone: Final = True
 
     async def read(
         self, head: RequestHead, upstream: Upstream, _caller: Downstream, index: OperationIndex

@@ -25,7 +25,7 @@ from gateway.stores.store import Beat, Ending, IssuedToken, Store, StoreUnavaila
 
 T = TypeVar("T")
 
-_MEMORY: Final = "memory"
+MEMORY: Final = "memory"
 _WAITING: Final = 1024
 
 
@@ -151,7 +151,7 @@ class SqliteStore:
             _make_private(self._path)
         connection = _connect(":memory:" if self._path is None else str(self._path))
         try:
-            transactions.prepare(connection, str(self._path or _MEMORY), self._clock.identifier())
+            transactions.prepare(connection, str(self._path or MEMORY), self._clock.identifier())
         except BaseException:
             connection.close()
             raise
@@ -171,7 +171,7 @@ class SqliteStore:
 
 def build(config: Config, *, resolve: Callable[[str], Path], clock: Clock) -> Store:
     """The store that was configured, still closed. `resolve` finds a path relative to the configuration."""
-    return SqliteStore(None if config.path == _MEMORY else resolve(config.path), clock)
+    return SqliteStore(None if config.path == MEMORY else resolve(config.path), clock)
 
 
 def _connect(path: str) -> sqlite3.Connection:

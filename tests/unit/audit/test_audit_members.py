@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.audit.chain import Chain
+from gateway.audit.flood import BURST
 from gateway.audit.journal import LARGEST
 from gateway.audit.ledger import NOTED
 from gateway.audit.members import CLOSING, CLOSING_REST, OPENING, Exchange, Members
@@ -105,20 +106,29 @@ def test_the_reference_lists_the_members_of_records(parts):
 
 
 async def test_the_reference_lists_the_ledgers_own_records(new_ledger, log, parts):
-    """The members of start, stop, checkpoint and gap records are those that the ledger writes."""
+    """The members of start, stop, checkpoint, refusals and gap records are those that the ledger writes."""
     ledger = new_ledger()
     await ledger.start()
     record = ledger.open("127.0.0.1")
     record.refused(Refusal("audit_unavailable"))
+    for _ in range(int(BURST) + 2):
+        flooding = ledger.open("192.0.2.1")
+        flooding.reserve()
+        flooding.head = parts.head()
+        flooding.refused(Refusal("token_missing"))
+        flooding.close(Outcome())
     await ledger.stop()
     tables = documented()
     for written in parts.records(log):
+        if written["type"] in ("request", "response"):
+            continue
         own = [name for name in written if name not in tables["Every record"]]
         assert own == tables[written["type"]], written
-    assert {each["type"] for each in parts.records(log)} == {"start", "gap", "stop", "checkpoint"}
+    kinds = {each["type"] for each in parts.records(log)}
+    assert kinds == {"start", "gap", "stop", "checkpoint", "refusals", "request", "response"}
 
 
 def test_the_reference_names_every_type_of_record():
     """Each type that can be noted is in the list of types."""
     listed = set(re.findall(r"^\| `([a-z]+)` \|", REFERENCE.read_text().partition("## Every record")[0], flags=re.MULTILINE))
-    assert listed == NOTED | {"request", "response", "gap", "checkpoint"}
+    assert listed == NOTED | {"request", "response", "refusals", "gap", "checkpoint"}

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from gateway.clock import Clock
 from gateway.fetch import Fetch
 from gateway.identity.provider import Tools
+from gateway.identity.standing import Standing
 
 NOW = 1_800_000_000.0
 
@@ -138,3 +139,12 @@ async def fetch() -> AsyncIterator[Fetch]:
 def tools(clock: TurnedClock, fetch: Fetch, tmp_path: Path) -> Tools:
     """What a provider is built with; paths are below the test's own folder."""
     return Tools(clock, fetch, lambda text: tmp_path / text)
+
+
+@pytest.fixture
+def standing(clock: TurnedClock, issuer: Issuer) -> Standing:
+    """What a gateway knows that has the issuer for its authority, and has just heard from it."""
+    known = Standing(clock, issuer=issuer.url, audience="doorward", tenant="acme", prefix="dwt_", max_staleness=10.0)
+    known.keys(issuer.url, json.loads(issuer.jwks()))
+    known.beat("first epoch", 0)
+    return known

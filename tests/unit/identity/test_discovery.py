@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.fetch import Fetch
+from gateway.identity import discovery
 from gateway.identity.discovery import (
     FRESH,
     INTERVAL,
@@ -267,3 +268,37 @@ def test_a_file_that_cannot_be_used_is_refused_at_the_start(
         path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"jwks\.json cannot be used: .*{complaint}"):
         FileKeys(path, ALGORITHMS, clock)
+
+
+@pytest.mark.parametrize(("padding", "taken"), [(60_000, True), (66_000, False)])
+async def test_a_discovery_document_has_a_largest_size(
+    discovered: DiscoveredKeys, published: Any, padding: int, taken: bool
+) -> None:
+    """64 KiB are read of it, and a larger one is none: the keys that it names are not asked for."""
+    published.document = {"issuer": published.url, "jwks_uri": f"{published.url}/keys", "padding": "x" * padding}
+    if taken:
+        assert await discovered.find("first") is not None
+    else:
+        with pytest.raises(KeysUnavailableError, match="sent more than 65536 bytes"):
+            await discovered.find("first")
+        assert "/keys" not in published.requests
+
+
+async def test_an_issuer_that_takes_too_long_has_not_answered(
+    fetch: Fetch, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is accepted and never served does not hold a caller for ever."""
+
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    monkeypatch.setattr(discovery, "_TIMEOUT", 0.2)
+    silence = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
+    async with silence:
+        keys = DiscoveredKeys(f"http://127.0.0.1:{silence.sockets[0].getsockname()[1]}", ALGORITHMS, fetch, clock)
+        with pytest.raises(KeysUnavailableError, match=r"did not answer within 0\.2 seconds"):
+            await asyncio.wait_for(keys.find("first"), 5)
+        await asyncio.wait_for(gone.wait(), 5)

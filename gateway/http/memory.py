@@ -1,0 +1,44 @@
+"""Remembers what was worked out from bytes that come again, by exactly these bytes; knows nothing of what they say."""
+
+from typing import Final, Generic, TypeVar, final
+
+V = TypeVar("V")
+
+ENTRIES: Final = 4096
+"""How many byte strings one memory knows; then it starts anew."""
+LARGEST: Final = 4096
+"""Longer byte strings are not remembered, in bytes."""
+_SEEN: Final = 65_536
+
+
+@final
+class Memory(Generic[V]):
+    """What is kept under a key must follow from the key's bytes alone, and from what lives as long as this memory.
+
+    A byte string enters when it comes the second time, so that strings which never come again leave only their hash.
+    """
+
+    __slots__ = ("_known", "_seen", "recall")
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, V] = {}
+        self._seen: set[int] = set()
+        self.recall: Final = self._known.get
+        """What was kept for these bytes; None if nothing was."""
+
+    def keep(self, key: bytes, value: V) -> None:
+        """Keep the value if the key has come before."""
+        if len(key) > LARGEST:
+            return
+        mark = hash(key)
+        if mark not in self._seen:
+            if len(self._seen) >= _SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
+            return
+        if len(self._known) >= ENTRIES:
+            self._known.clear()
+        self._known[key] = value
+
+    def __len__(self) -> int:
+        return len(self._known)

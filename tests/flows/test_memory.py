@@ -1,0 +1,136 @@
+"""What is remembered changes the cost of an answer, never the answer: the same traffic beside a gateway without memory."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+from fakes.clock import TurnedClock
+from fakes.house import Build, House, RawClient, get
+
+from gateway.handle_request import handle_request
+from gateway.http.listener import Listener
+from gateway.http.memory import ENTRIES, LARGEST, Memory
+from gateway.identity.standing import Standing
+
+
+class Forgetful(Memory):
+    """Keeps nothing."""
+
+    __slots__ = ()
+
+    def keep(self, key: bytes, value: object) -> None:
+        pass
+
+
+class NoTokens(dict):
+    """A cache of tokens that stays empty."""
+
+    def __setitem__(self, key: bytes, value: object) -> None:
+        pass
+
+
+async def beside(door: House) -> tuple[Listener, str]:
+    """A second listener on the same authority, policy and log, whose every request goes the whole way."""
+    snapshot = door.doorward.snapshot
+    known = snapshot.standing
+    standing = Standing(
+        door.clock, issuer=known.issuer, audience=known.audience, tenant=known.tenant, prefix="dwt_", max_staleness=10.0
+    )
+    standing.remembered = NoTokens()
+    await door.doorward.authority.feed.subscribe(standing)
+    forgetful = replace(
+        snapshot,
+        standing=standing,
+        admission=snapshot.admission._replace(permitted=Forgetful()),
+        intents=snapshot.intents._replace(declarations=Forgetful()),
+        relay=type(snapshot.relay)(snapshot.relay.pool, snapshot.relay._vocabulary, snapshot.relay._limits, door.clock),
+    )
+    forgetful.relay._heads = Forgetful()
+    listener = Listener(
+        lambda caller: handle_request(forgetful, caller), snapshot.admission.limits, door.doorward.sweep, door.clock
+    )
+    return listener, await listener.listen("127.0.0.1:0", lambda text: door.folder / text)
+
+
+def seen(record: dict) -> dict:
+    """What a request record says, without what is different for every request."""
+    return {name: value for name, value in record.items() if name not in ("seq", "time", "request_id", "trace_id", "prev")}
+
+
+async def test_answers_and_records_are_those_of_a_gateway_without_memory(house: Build) -> None:
+    """Random requests, ends of tasks, renewals and expiries: both give the same answer and write the same record."""
+    clock = TurnedClock()
+    door = await house(clock=clock, denied="items.burn")
+    listener, address = await beside(door)
+    clients = [await door.connect(), RawClient(*await asyncio.open_connection(*address.split(":")))]
+    choose = random.Random(20261123)
+    issued = [await door.issue("items.read"), await door.issue("items.read", "items.write")]
+    answers: set[tuple[int, str | None]] = set()
+    kinds = [
+        ("/api/items", "items.read", (), "GET"),
+        ("/api/items", 'items.read;reason="x"', (), "GET"),
+        ("/api/items/1", "items.read", ("X-Custom: 1",), "GET"),
+        ("/api/items/1", "items.read", ("Connection: X-Custom", "X-Custom: 1"), "GET"),
+        ("/api/items?a=1", "items.read", (), "GET"),
+        ("/api/items", "items.read", (), "HEAD"),
+        ("/api/items", "items.write", (), "GET"),
+        ("/api/items", None, (), "GET"),
+        ("/api/items", "(bad", (), "GET"),
+        ("/api/items/1", "items.burn", (), "DELETE"),
+        ("/api/none", "items.read", (), "GET"),
+        ("/other", "items.read", (), "GET"),
+    ]
+    for _ in range(600):
+        event = choose.random()
+        if event < 0.02:
+            await door.tell(f"/tasks/{choose.choice(issued)['task']}/{choose.choice(['complete', 'fail'])}")
+        elif event < 0.04:
+            issued.append(await door.issue(*choose.choice([["items.read"], ["items.write"], ["items.read", "items.write"]])))
+        elif event < 0.055:
+            clock.ahead += choose.choice([5, 320])
+            await asyncio.sleep(1.1)
+        token = choose.choice([*issued[-2:], issued[0]])["access_token"]
+        path, intent, lines, method = choose.choice([*kinds[:6], *kinds])
+        request = get(path, choose.choice([token] * 8 + [token[:-4] + "AAAA", None]), intent, *lines, method=method)
+        head_only = request.startswith(b"HEAD")
+        got = []
+        for client in clients:
+            await client.send(request)
+            answer = await client.answer(head_only=head_only)
+            code = answer.problem["code"] if answer.status >= 400 and not head_only else None
+            got.append((answer.status, code, answer.body if answer.status < 400 else b""))
+        assert got[0] == got[1], request
+        answers.add(got[0][:2])
+    assert len(door.doorward.snapshot.admission.permitted) > 10
+    assert {(200, None), (401, "token_revoked"), (401, "token_expired"), (403, "intent_mismatch")} <= answers
+    await clients[1].close()
+    await listener.drain()
+    await door.stop()
+    requests, responses = door.exchanges()
+    assert [seen(record) for record in requests[0::2]] == [seen(record) for record in requests[1::2]]
+    assert [record["code"] for record in responses[0::2]] == [record["code"] for record in responses[1::2]]
+    assert [record["request_id"] for record in requests] == [record["request_id"] for record in responses]
+    for upstream_saw in zip(door.upstream.seen[0::2], door.upstream.seen[1::2], strict=True):
+        first, second = (
+            {k: v for k, v in each.fields.items() if k not in ("x-request-id", "traceparent")} for each in upstream_saw
+        )
+        assert first == second
+
+
+def test_a_memory_is_bounded_and_admits_only_what_comes_twice() -> None:
+    """A string that comes once leaves a hash; neither many nor long ones make it grow without end."""
+    memory: Memory[int] = Memory()
+    memory.keep(b"once", 1)
+    assert memory.recall(b"once") is None
+    memory.keep(b"once", 1)
+    assert memory.recall(b"once") == 1
+    for number in range(3 * ENTRIES):
+        for _ in range(2):
+            memory.keep(b"%d" % number, number)
+        assert len(memory) <= ENTRIES
+    for _ in range(2):
+        memory.keep(b"x" * (LARGEST + 1), 1)
+    assert memory.recall(b"x" * (LARGEST + 1)) is None
+    for number in range(200_000):
+        memory.keep(b"n%d" % number, number)
+    assert len(memory._seen) <= 65_536

@@ -1,0 +1,57 @@
+"""Which addresses of an upstream's name are tried, in which order, and when it is given up."""
+
+import asyncio
+import socket
+
+import pytest
+
+from gateway.errors import Refusal
+from gateway.http.dial import MOST_ADDRESSES, dial
+from gateway.http.outbound import PoolKey
+from gateway.http.upstream import UpstreamConnection
+from gateway.model import Origin, Upstream
+
+ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]
+
+
+async def dialled(monkeypatch: pytest.MonkeyPatch, addresses: list[str], listening: str, *networks: str) -> str:
+    """The address that a name with these addresses leads to, where one listens and the others refuse; or the refusal."""
+    with socket.create_server((listening, 0)) as server:
+        port = server.getsockname()[1]
+        upstream = Upstream(
+            tenant="t", name="api", origin=Origin("http", "api.example", port), prefix="/api", base_path="", protocol="http",
+            credential="key", networks=networks or ("127.0.0.0/8",),
+        )  # fmt: skip
+
+        async def resolve(host: str, port: int, **_more: object) -> list[tuple]:
+            assert host == "api.example"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        key = PoolKey(upstream, "key", "v")
+        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024))
+        if isinstance(result, Refusal):
+            return f"{result.code}: {result.detail}"
+        reached = result._transport.get_extra_info("peername")[0]
+        result.abort()
+        await asyncio.sleep(0)
+        return reached
+
+
+async def test_the_next_address_is_tried_when_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which the name has them."""
+    assert await dialled(monkeypatch, ADDRESSES[:3], ADDRESSES[2]) == ADDRESSES[2]
+
+
+async def test_only_so_many_addresses_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with a hundred dead addresses does not keep a request for a hundred attempts."""
+    assert await dialled(monkeypatch, ADDRESSES, ADDRESSES[MOST_ADDRESSES - 1]) == ADDRESSES[MOST_ADDRESSES - 1]
+    refused = await dialled(monkeypatch, ADDRESSES, ADDRESSES[MOST_ADDRESSES])
+    assert refused == "upstream_failed: The upstream api cannot be reached: it refuses connections."
+
+
+async def test_an_address_outside_the_networks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not count as an attempt, and never hears anything."""
+    assert await dialled(monkeypatch, ADDRESSES, ADDRESSES[6], f"{ADDRESSES[6]}/32") == ADDRESSES[6]
+    refused = await dialled(monkeypatch, ADDRESSES, ADDRESSES[0], "10.0.0.0/8")
+    assert refused.startswith("upstream_failed: The upstream api resolves to no address in the networks")

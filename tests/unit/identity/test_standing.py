@@ -1,0 +1,157 @@
+"""What a gateway keeps of its authority: for how long, and what makes it refuse."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.identity.keyset import KeySetProblem
+from gateway.identity.standing import SECONDS_PAST_USE, TOKENS_REMEMBERED, Standing
+from gateway.model import Principal, Revocation, marks_of
+
+PRINCIPAL = Principal(
+    agent="spiffe://acme.example/a", subject="s", tenant="acme", task="t", token="j", intents=frozenset(("invoices.read",)),
+    expires=4e9, epoch="first epoch", marks=marks_of(token="j", task="t", agent="spiffe://acme.example/a", tenant="acme"),
+)  # fmt: skip
+
+
+def revocation(seq: int, until: float, name: str = "t", kind: str = "task") -> Revocation:
+    """The end of a task, unless it says otherwise."""
+    return Revocation(seq, 0.0, kind, name, "operator", until)
+
+
+def test_before_the_first_heartbeat_it_is_stale(clock: Any) -> None:
+    """A gateway that has heard nothing yet accepts nothing."""
+    standing = Standing(clock, issuer="i", audience="a", tenant="t", prefix="p", max_staleness=1e9)
+    assert standing.stale
+    standing.beat("e", 0)
+    assert not standing.stale
+
+
+def test_it_is_stale_beyond_the_bound_and_not_before(standing: Standing, clock: Any) -> None:
+    """The bound itself still counts as fresh, and a heartbeat makes it fresh again."""
+    clock.seconds += 10.0
+    assert not standing.stale
+    clock.seconds += 0.001
+    assert standing.stale
+    standing.beat("first epoch", 0)
+    assert not standing.stale
+
+
+def test_staleness_is_counted_in_boot_time(standing: Standing, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that slept has heard nothing meanwhile; a clock that was set forward proves nothing."""
+    asleep = clock.boot() + 11.0
+    clock.seconds += 1_000_000.0
+    monkeypatch.setattr(clock, "boot", lambda: asleep - 11.0)
+    assert not standing.stale
+    monkeypatch.setattr(clock, "boot", lambda: asleep)
+    assert standing.stale
+
+
+def test_keys_of_another_issuer_are_passed_over(standing: Standing, issuer: Any) -> None:
+    """Only the configured authority speaks for itself; what was remembered stays."""
+    before = standing.signing_keys
+    standing.remembered[b"token"] = PRINCIPAL
+    issuer.rotate("second")
+    standing.keys("https://other.example", json.loads(issuer.jwks()))
+    assert standing.signing_keys is before
+    assert b"token" in standing.remembered
+
+
+def test_new_keys_replace_the_old_ones_and_empty_the_memory(standing: Standing, issuer: Any) -> None:
+    """A key that is gone signs nothing any more, and what it signed before is not remembered either."""
+    standing.remembered[b"token"] = PRINCIPAL
+    issuer.rotate("second")
+    standing.keys(issuer.url, json.loads(issuer.jwks()))
+    assert set(standing.signing_keys) == {"second"}
+    assert not standing.remembered
+
+
+def test_a_key_set_that_cannot_be_used_changes_nothing(standing: Standing, issuer: Any) -> None:
+    """Two keys of one id could be confused: the old set stays, whole."""
+    before = standing.signing_keys
+    with pytest.raises(KeySetProblem):
+        standing.keys(issuer.url, {"keys": [issuer.jwk(), issuer.jwk()]})
+    assert standing.signing_keys is before
+
+
+@pytest.mark.parametrize("change", [{"alg": "ES384", "crv": "P-384"}, {"use": "enc"}, {"kid": ""}, {"d": "AAAA"}])
+def test_only_keys_for_task_tokens_are_taken(standing: Standing, issuer: Any, change: dict[str, str]) -> None:
+    """A key of another algorithm, for another use or without an id, and one that was made public, verifies nothing."""
+    standing.keys(issuer.url, {"keys": [{**issuer.jwk(), **change}]})
+    assert standing.signing_keys == {}
+
+
+def test_a_new_epoch_empties_the_memory(standing: Standing) -> None:
+    """The authority has lost its records: what was verified under the old ones counts for nothing."""
+    standing.remembered[b"token"] = PRINCIPAL
+    standing.beat("first epoch", 1)
+    assert b"token" in standing.remembered
+    standing.beat("second epoch", 0)
+    assert (standing.epoch, len(standing.remembered)) == ("second epoch", 0)
+
+
+def test_a_revocation_forgets_no_token_and_a_beat_no_revocation(standing: Standing, clock: Any) -> None:
+    """What is remembered is what a signature proved; what has ended stands apart and stays."""
+    standing.remembered[b"token"] = PRINCIPAL
+    standing.revoked(revocation(1, clock.seconds + 300))
+    assert b"token" in standing.remembered
+    assert standing.ended == {"task:t"}
+    standing.beat("second epoch", 1)
+    assert standing.ended == {"task:t"}
+
+
+def test_the_newest_number_never_falls(standing: Standing, clock: Any) -> None:
+    """Neither a late revocation nor a late heartbeat takes it back."""
+    standing.revoked(revocation(7, clock.seconds))
+    standing.revoked(revocation(5, clock.seconds, "other"))
+    standing.beat("first epoch", 6)
+    assert standing.seq == 7
+    standing.beat("first epoch", 9)
+    assert standing.seq == 9
+
+
+def test_a_revocation_is_forgotten_only_after_the_last_token_it_concerns(standing: Standing, clock: Any) -> None:
+    """Until `until` and a minute beyond, nothing forgets it; then a heartbeat does, so that the set does not grow for ever."""
+    until = clock.seconds + 300
+    standing.revoked(revocation(1, until))
+    for moment in (until - 1, until, until + SECONDS_PAST_USE):
+        clock.seconds = moment
+        standing.beat("first epoch", 1)
+        assert standing.ended == {"task:t"}, moment - until
+    clock.seconds = until + 2 * SECONDS_PAST_USE
+    assert standing.ended == {"task:t"}
+    standing.beat("first epoch", 1)
+    assert standing.ended == set()
+
+
+def test_a_shorter_revocation_does_not_shorten_a_longer_one(standing: Standing, clock: Any) -> None:
+    """The same mark revoked twice ends with the later of the two."""
+    began = clock.seconds
+    standing.revoked(revocation(1, began + 1000))
+    standing.revoked(revocation(2, began + 10))
+    clock.seconds = began + 500
+    standing.beat("first epoch", 2)
+    assert standing.ended == {"task:t"}
+    clock.seconds = began + 1000 + SECONDS_PAST_USE + 1
+    standing.beat("first epoch", 2)
+    assert standing.ended == set()
+
+
+def test_one_is_forgotten_and_the_others_stay(standing: Standing, clock: Any) -> None:
+    """Each mark has its own end."""
+    began = clock.seconds
+    standing.revoked(revocation(1, began + 10, "brief"))
+    standing.revoked(revocation(2, began + 10_000, "spiffe://acme.example/a", "agent"))
+    clock.seconds = began + 200
+    standing.beat("first epoch", 2)
+    assert standing.ended == {"agent:spiffe://acme.example/a"}
+
+
+def test_the_memory_of_tokens_is_bounded(standing: Standing) -> None:
+    """However many tokens are shown, the oldest makes room for the newest."""
+    for number in range(TOKENS_REMEMBERED + 10):
+        standing.remembered[b"%d" % number] = PRINCIPAL
+    assert len(standing.remembered) == TOKENS_REMEMBERED
+    assert b"9" not in standing.remembered
+    assert b"10" in standing.remembered

@@ -1,0 +1,97 @@
+"""What a policy says of an agent: found by look-ups, made once, kept within a bound."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model import AgentPattern
+from gateway.policy.compile import AGENTS_KEPT, Grant, Policy
+from gateway.policy.rules import DenialRule, GrantRule
+
+AGENTS = ["spiffe://x.test/ns/one", "spiffe://x.test/ns/one/deeper", "spiffe://x.test/nsx/one", "spiffe://y.test/ns/one"]
+PATTERNS = [*AGENTS, "spiffe://x.test/*", "spiffe://x.test/ns/*", "spiffe://x.test/ns/one/*", "spiffe://y.test/*"]
+INTENTS = ("invoices.read", "invoices.write", "tickets.read")
+
+
+def grant(name: str, agents: list[str], intents: list[str], **more: str) -> GrantRule:
+    """A grant as an operator writes it."""
+    return GrantRule.model_validate({"name": name, "agents": agents, "intents": intents, **more})
+
+
+def denial(name: str, intents: list[str], agents: list[str] | None = None) -> DenialRule:
+    """A denial; without agents it concerns everybody."""
+    return DenialRule.model_validate({"name": name, "intents": intents, "agents": agents})
+
+
+def test_the_first_grant_in_file_order_decides() -> None:
+    """However it names the agent: exactly, by a path or by everything below a trust domain."""
+    policy = Policy(
+        [
+            grant("wide", ["spiffe://x.test/*"], ["tickets.read"], ttl="1m"),
+            grant("exact", ["spiffe://x.test/ns/one"], ["*"], declare="implied"),
+            grant("late", ["spiffe://x.test/ns/*"], ["invoices.read"]),
+        ],
+        [],
+        INTENTS,
+        "digest",
+    )
+    assert policy.first_grant("spiffe://x.test/ns/one", "tickets.read") == Grant("wide", implied=False, ttl=60.0)
+    assert policy.first_grant("spiffe://x.test/ns/one", "invoices.read") == Grant("exact", implied=True, ttl=None)
+    assert policy.first_grant("spiffe://x.test/ns/two", "invoices.read") == Grant("late", implied=False, ttl=None)
+    assert policy.first_grant("spiffe://x.test/ns/two", "invoices.write") is None
+    assert policy.first_grant("spiffe://y.test/ns/one", "invoices.read") is None
+
+
+def test_the_first_denial_is_named() -> None:
+    """A denial without agents concerns everybody, and one intent of several is enough."""
+    policy = Policy(
+        [], [denial("nobody writes", ["*.write"]), denial("one is barred", ["*"], ["spiffe://x.test/ns/one"])], INTENTS, "d"
+    )
+    assert policy.first_denial("spiffe://y.test/any", ["invoices.read", "invoices.write"]) == "nobody writes"
+    assert policy.first_denial("spiffe://y.test/any", ["invoices.read"]) is None
+    assert policy.first_denial("spiffe://x.test/ns/one", ["tickets.read"]) == "one is barred"
+    assert policy.first_denial("spiffe://x.test/ns/one", ["invoices.write"]) == "nobody writes"
+
+
+def test_a_pattern_names_only_intents_that_exist() -> None:
+    """A star grants nothing that the configuration does not know."""
+    policy = Policy([grant("all", ["spiffe://x.test/*"], ["*"])], [denial("no", ["invoices.*"])], INTENTS, "d")
+    view = policy.view("spiffe://x.test/a")
+    assert set(view.grants) == set(INTENTS)
+    assert set(view.denials) == {"invoices.read", "invoices.write"}
+
+
+@given(st.lists(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3), max_size=6), st.sampled_from(AGENTS))
+def test_look_ups_find_what_a_scan_finds(rules: list[list[str]], agent: str) -> None:
+    """An index changes the cost and nothing else: the same rule decides."""
+    policy = Policy([grant(str(n), agents, ["tickets.read"]) for n, agents in enumerate(rules)], [], INTENTS, "d")
+    concerning = [n for n, agents in enumerate(rules) if any(AgentPattern.parse(text).covers(agent) for text in agents)]
+    found = policy.first_grant(agent, "tickets.read")
+    assert (None if found is None else found.name) == (str(concerning[0]) if concerning else None)
+
+
+def test_a_view_is_made_once() -> None:
+    """The second request of an agent costs one look-up."""
+    policy = Policy([grant("all", ["spiffe://x.test/*"], ["*"])], [], INTENTS, "d")
+    assert policy.view("spiffe://x.test/a") is policy.view("spiffe://x.test/a")
+    assert policy.view("spiffe://x.test/a") is not policy.view("spiffe://x.test/b")
+
+
+def test_views_are_bounded_and_made_anew() -> None:
+    """Agents come by the thousand; one that was dropped is told the same as before."""
+    policy = Policy([grant("all", ["spiffe://x.test/*"], ["*"])], [], INTENTS, "d")
+    first = policy.view("spiffe://x.test/first")
+    for number in range(AGENTS_KEPT):
+        policy.view(f"spiffe://x.test/{number}")
+    assert len(policy._views) == AGENTS_KEPT
+    again = policy.view("spiffe://x.test/first")
+    assert again is not first
+    assert again == first
+
+
+def test_an_agent_in_use_is_not_the_one_that_is_dropped() -> None:
+    """A flood of others does not cost the busy ones their view."""
+    policy = Policy([], [], INTENTS, "d")
+    busy = policy.view("spiffe://x.test/busy")
+    for number in range(2 * AGENTS_KEPT):
+        policy.view(f"spiffe://x.test/{number}")
+        assert policy.view("spiffe://x.test/busy") is busy
