@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.endpoints.admin import admin_application, operators_of
 from gateway.endpoints.authority import authority_application
 from gateway.endpoints.sites import start_site
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, DoorwardError, Refusal
 from gateway.fetch import Fetch
 from gateway.handle_request import handle_request
 from gateway.http.deadlines import Sweep
@@ -116,7 +116,10 @@ class Doorward:
         ledger = build_ledger(document.audit, name=document.tenant, clock=self._clock, resolve=self._loaded.resolve)
         self._started.push_async_callback(ledger.stop)
         await ledger.start({"version": __version__, "pid": os.getpid(), "warnings": list(self.warnings)})
-        record_configuration(ledger, self._compiled.digest, str(self._loaded.file), self._loaded.text)
+        try:
+            record_configuration(ledger, self._compiled.digest, str(self._loaded.file), self._loaded.text)
+        except Refusal:
+            raise DoorwardError("the configuration cannot be recorded, for the audit log takes no records") from None
         return ledger
 
     def _make_identities(self) -> Identities:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.audit.ledger import Ledger
+import orjson
+
+from gateway.audit.ledger import LONGEST_STRING, Ledger
 
 WHOLE: Final = 1 << 20
 """A longer text, in characters, is named by its digest alone."""
 _LINES: Final = 100
-_CHARACTERS: Final = 12_000
+_BYTES: Final = 16_000
 
 
 def record_configuration(ledger: Ledger, policy: str, file: str, text: str) -> None:
@@ -24,10 +26,11 @@ def record_configuration(ledger: Ledger, policy: str, file: str, text: str) -> N
 def _parts(text: str) -> Iterator[list[str]]:
     part: list[str] = []
     size = 0
-    for line in text.splitlines():
-        if part and (len(part) == _LINES or size + len(line) > _CHARACTERS):
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        encoded = min(len(orjson.dumps(line)), LONGEST_STRING) + 1
+        if part and (len(part) == _LINES or size + encoded > _BYTES):
             yield part
             part, size = [], 0
         part.append(line)
-        size += len(line)
+        size += encoded
     yield part

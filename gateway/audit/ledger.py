@@ -20,7 +20,7 @@ NOTED: Final = frozenset({"task", "token", "revocation", "credential", "exposure
 """The types of record that other parts write through `note`."""
 
 _OWN_MEMBERS: Final = frozenset({"v", "seq", "time", "type", "prev"})
-_LONGEST_STRING: Final = 1024
+LONGEST_STRING: Final = 1024
 _DEEPEST: Final = 6
 _MOST_MEMBERS: Final = 128
 _NOTE_OVERHEAD: Final = 256
@@ -189,10 +189,10 @@ def _cleaned(value: object, depth: int) -> object:
     if depth > _DEEPEST:
         raise ValueError("a record is not so deep")
     if isinstance(value, str):
-        return clean(value, _LONGEST_STRING)
+        return clean(value, LONGEST_STRING)
     if isinstance(value, Mapping):
         pairs = list(value.items())[:_MOST_MEMBERS]
-        return {clean(str(name), _LONGEST_STRING): _cleaned(member, depth + 1) for name, member in pairs}
+        return {clean(str(name), LONGEST_STRING): _cleaned(member, depth + 1) for name, member in pairs}
     if isinstance(value, (list, tuple, set, frozenset)):
         members = sorted(value) if isinstance(value, (set, frozenset)) else list(value)
         return [_cleaned(member, depth + 1) for member in members[:_MOST_MEMBERS]]

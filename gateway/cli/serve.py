@@ -15,6 +15,8 @@ import uvloop
 from gateway import telemetry
 from gateway.app import Doorward
 from gateway.clock import Clock
+from gateway.http.pool import IDLE_PER_KEY
+from gateway.settings.document import Document
 from gateway.settings.load import Loaded, load
 
 SUMMARY = "run gateway and authority"
@@ -33,28 +35,28 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT, then drain; 0 after a clean stop."""
     telemetry.configure(json=arguments.json or not sys.stderr.isatty())
     loaded = load(Path(arguments.config))
-    warnings = _raise_descriptor_limit(loaded.document.gateway.limits.connections)
+    warnings = _raise_descriptor_limit(_descriptors(loaded.document))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded, warnings, as_json=arguments.json))
     return 0
 
 
-def _raise_descriptor_limit(connections: int) -> list[str]:
-    """Each client connection may need a second one to an upstream; the usual soft limit is far below that.
+def _descriptors(document: Document) -> int:
+    """How many file descriptors the configured connections may need at once."""
+    upstreams = sum(rule.limits.concurrent + IDLE_PER_KEY for rule in document.upstreams.values())
+    return document.gateway.limits.connections + upstreams + DESCRIPTORS_BESIDE
 
-    Returns a warning if not even the hard limit suffices.
-    """
+
+def _raise_descriptor_limit(wanted: int) -> list[str]:
+    """The usual soft limit is far below what is wanted. Returns a warning if the hard one is too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * connections + DESCRIPTORS_BESIDE
     granted = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
     if granted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
     if granted >= wanted:
         return []
-    return [
-        f"{connections} connections may need {wanted} file descriptors, and {granted} are allowed; "
-        "raise the limit (ulimit -Hn) or lower gateway.limits.connections"
-    ]
+    told = f"gateway.limits.connections and those of upstreams may need {wanted} file descriptors, and {granted} are allowed"
+    return [f"{told}; raise the limit (ulimit -Hn) or lower them"]
 
 
 async def _serve(loaded: Loaded, warnings: Sequence[str], *, as_json: bool) -> None:

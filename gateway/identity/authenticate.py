@@ -125,7 +125,10 @@ def _number(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Refusal("token_invalid")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise Refusal("token_invalid") from None
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

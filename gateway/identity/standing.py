@@ -6,9 +6,10 @@ from typing import Any, Final, final
 import orjson
 from cachetools import FIFOCache
 
+from gateway import telemetry
 from gateway.clock import Clock
 from gateway.identity.jose import VerificationKey
-from gateway.identity.keyset import read_key_set
+from gateway.identity.keyset import KeySetProblem, read_key_set
 from gateway.model import Principal, Revocation
 
 TOKENS_REMEMBERED: Final = 16_384
@@ -17,6 +18,8 @@ ALGORITHMS: Final = ("ES256",)
 """The algorithms of task tokens; a header that claims another is refused before any signature is looked at."""
 SECONDS_PAST_USE: Final = 60.0
 """How long a revocation is kept after the last token that it could concern has expired."""
+
+_log = telemetry.logger("standing")
 
 
 @final
@@ -46,10 +49,18 @@ class Standing:
     # What the feed calls.
 
     def keys(self, issuer: str, jwks: Mapping[str, Any]) -> None:
-        """The keys of the authority; tokens that a vanished key signed must be verified anew, and fail."""
-        if issuer == self.issuer:
+        """The keys of the authority; tokens that a vanished key signed must be verified anew, and fail.
+
+        Keys that cannot be used leave the gateway with none: then it accepts no token, which readers of its log can see.
+        """
+        if issuer != self.issuer:
+            return
+        self.remembered.clear()
+        try:
             self.signing_keys = read_key_set(orjson.dumps(dict(jwks)), ALGORITHMS)
-            self.remembered.clear()
+        except KeySetProblem as problem:
+            self.signing_keys = {}
+            _log.error("keys_unusable", issuer=issuer, reason=str(problem))
 
     def beat(self, epoch: str, seq: int) -> None:
         """The authority has just read its store, and all revocations up to `seq` were delivered before."""

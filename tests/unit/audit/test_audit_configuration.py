@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.audit.configuration import _CHARACTERS, _LINES, WHOLE, record_configuration
+from gateway.audit.configuration import _BYTES, _LINES, WHOLE, record_configuration
 from gateway.audit.ledger import Ledger
 
 
@@ -47,13 +47,13 @@ async def test_long_lines_are_recorded_in_parts(new_ledger, parts, log) -> None:
     text = "".join(f"# {'x' * 900}\n" for _ in range(50))
     found = await recorded(new_ledger, parts, log, text)
     assert len(found) == found[0]["parts"] > 1
-    assert all(sum(map(len, record["text"])) <= _CHARACTERS for record in found)
+    assert all(sum(len(line.encode()) for line in record["text"]) <= _BYTES for record in found)
     assert "".join(f"{line}\n" for record in found for line in record["text"]) == text
 
 
 async def test_one_line_beyond_all_bounds_is_cut(new_ledger, parts, log) -> None:
     """It is no reason not to start, and what was cut shows."""
-    (record,) = await recorded(new_ledger, parts, log, f"# {'x' * 2 * _CHARACTERS}\n")
+    (record,) = await recorded(new_ledger, parts, log, f"# {'x' * 2 * _BYTES}\n")
     assert record["text"][0].endswith("…")
 
 
@@ -74,3 +74,10 @@ async def test_no_token_stands_in_the_text(new_ledger, parts, log) -> None:
     """Somebody may have pasted one into a comment."""
     (record,) = await recorded(new_ledger, parts, log, "# dwt_eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJ4In0.c2lnbmF0dXJl\n")
     assert "eyJ" not in str(record["text"])
+
+
+async def test_text_of_any_script_fits(new_ledger, parts, log):
+    """Characters of three bytes and quotation marks count for what they take in a record."""
+    found = await recorded(new_ledger, parts, log, ("# " + "設" * 150 + "\n") * 150 + ('# """' * 60 + "\n") * 150)
+    assert len(found) > 3
+    assert found[0]["text"][0] == "# " + "設" * 150
