@@ -27,8 +27,9 @@ format: .venv/.development ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.development ## measure what each part of a request costs in process
+bench: .venv/.development ## measure a request in process, then one core of Doorward beside one core of its peers
 	$(BIN)/python benchmarks/request_in_process.py
+	$(BIN)/python benchmarks/throughput.py
 
 fuzz: .venv/.development ## run the property tests for much longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/properties tests/unit/http tests/unit/intent --timeout 3600

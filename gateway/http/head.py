@@ -53,6 +53,7 @@ class RequestHead:
         "query_names",
         "raw",
         "target",
+        "token",
         "trace",
         "use",
         "watched",
@@ -61,6 +62,8 @@ class RequestHead:
     def __init__(self, raw: bytes, method: str, target: Target) -> None:
         self.raw: Final = raw
         """The bytes that were parsed, without the final empty line."""
+        self.token: bytes | None = None
+        """The one token that was found in it, for a head that comes again; its presence proves nothing."""
         self.use: Use | None = None
         """What the request was found to be, for a head that comes again: it follows from these bytes and one snapshot."""
         self.path: Final = target.path

@@ -25,7 +25,9 @@ def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> P
 
     Signature and claims are proved once for the same bytes. What can change is for `still_good`.
     """
-    token = _the_one_token(head, upstream)
+    token = head.token
+    if token is None:
+        token = head.token = _the_one_token(head, upstream)
     principal = standing.remembered.get(token)
     if principal is None:
         principal = _verified(token, standing)
