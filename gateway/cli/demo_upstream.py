@@ -68,7 +68,10 @@ class Api(ThreadingHTTPServer):
 
 def main(port: str, key_file: str) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    api = Api(int(port), Path(key_file).read_bytes().strip())
+    try:
+        api = Api(int(port), Path(key_file).read_bytes().strip())
+    except OSError as error:
+        sys.exit(f"this API cannot start with port {port} and key file {key_file}: {error.strerror}")
     try:
         api.serve_forever()
     except KeyboardInterrupt:
