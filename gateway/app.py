@@ -48,6 +48,7 @@ class Doorward:
         self._clock: Final = clock
         self._compiled: Final = compile_configuration(loaded, clock.now())
         self._started: Final = AsyncExitStack()
+        self._troubles: tuple[str, ...] = ()
         self.sweep: Final = Sweep()
         self.addresses: Final[list[str]] = []
         """Where agents send requests, once started."""
@@ -74,7 +75,7 @@ class Doorward:
             for text in listen
             if not is_local(parse_address(text))
         ]
-        return (*self._compiled.warnings, *shared, *exposed)
+        return (*self._compiled.warnings, *shared, *exposed, *self._troubles)
 
     async def start(self) -> None:
         """Start in the order of dependence: audit, authority, gateway. Raises `DoorwardError`; then nothing stays started."""
@@ -170,6 +171,8 @@ class Doorward:
     def _make_snapshot(self) -> tuple[Pool, Snapshot]:
         compiled = self._compiled
         limits = compiled.admission.limits
+        credentials = compile_credentials(self._loaded, self._clock, self.ledger.derive_key("versions of credentials"))
+        self._troubles = tuple(credentials.troubles())
         pool = Pool(self._clock, self.sweep, limits.head)
         self._started.callback(pool.close)
         return pool, Snapshot(
@@ -180,7 +183,7 @@ class Doorward:
             intents=compiled.intents,
             policy=compiled.policy,
             counters=Counters(),
-            credentials=compile_credentials(self._loaded, self._clock, self.ledger.derive_key("versions of credentials")),
+            credentials=credentials,
             relay=Relay(pool, response_vocabulary(), limits, self._clock),
             audit=self.ledger,
         )

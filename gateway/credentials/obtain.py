@@ -1,7 +1,7 @@
 """The eighth step: the credential for a permit, fresh and still permitted; knows nothing of the request it is for."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 from gateway.clock import Clock
@@ -77,6 +77,14 @@ class Credentials:
     def __init__(self, managed: Mapping[str, ManagedCredential], clock: Clock) -> None:
         self.managed: Final = managed
         self._clock: Final = clock
+
+    def troubles(self) -> Iterator[str]:
+        """A sentence for each credential that has no usable secret now, so that its requests would be refused."""
+        for name, managed in self.managed.items():
+            try:
+                managed.credential()
+            except (SecretUnavailableError, UnfitSecretError) as error:
+                yield f"credential {name}: {error}; requests that need it are refused"
 
     async def obtain(self, permit: Permit) -> Credential:
         """The credential of the permit's upstream. A request is refused rather than forwarded bare."""

@@ -102,3 +102,14 @@ def test_a_bad_configuration_is_one_clear_line(installation: Installation) -> No
     assert "doorward.yaml:" in done.stderr
     assert "did you mean 'credential'?" in done.stderr
     assert not (installation.folder / "var").exists()
+
+
+def test_a_secret_that_is_missing_is_said_at_start(installation: Installation) -> None:
+    """Whoever forgot to export the key reads so before the first request is refused."""
+    del installation.environment["BILLING_KEY"]
+    installation.serve()
+    answer = installation.call("/billing/x", installation.token())
+    assert (answer.status, answer.json["code"]) == (503, "credential_unavailable")
+    said = (installation.folder / "serve.log").read_text()
+    assert "BILLING_KEY is not set" in said
+    assert "requests that need it are refused" in said
