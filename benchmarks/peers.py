@@ -115,7 +115,7 @@ class Scene:
 
 
 def start_upstream(scene: Scene, core: str) -> subprocess.Popen:
-    """nginx on a core of its own: bodies of 1 KiB, 64 KiB and 1 MiB, and 1 KiB for every other path."""
+    """Nginx on a core of its own: bodies of 1 KiB, 64 KiB and 1 MiB, and 1 KiB for every other path."""
     nginx = need("nginx", "apt-get install nginx-light")
     scene.upstream_port = free_port()
     www = scene.folder / "www"

@@ -6,13 +6,14 @@ With `--profile` it prints where the time of repeated heads goes. The figures de
 
 import argparse
 import asyncio
+import contextlib
 import cProfile
 import gc
 import json
 import os
 import platform
-import pwd
 import pstats
+import pwd
 import statistics
 import sys
 import tempfile
@@ -140,10 +141,8 @@ async def steps(bench: Bench, raw: bytes, count: int) -> dict[str, float]:
     credential = await now.credentials.obtain(permit)
 
     def drive(coroutine) -> None:
-        try:
+        with contextlib.suppress(StopIteration):
             coroutine.send(None)
-        except StopIteration:
-            pass
 
     def record() -> None:
         entry = now.audit.open("127.0.0.1")
