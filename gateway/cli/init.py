@@ -19,6 +19,7 @@ from gateway.clock import Clock
 from gateway.errors import ConfigurationError, DoorwardError
 from gateway.settings.insertion import insert, is_only_extended
 from gateway.settings.load import Loaded, load, load_text
+from gateway.settings.scalars import resolve
 from gateway.settings.starter import SCHEMA_FILE, Start, configuration, entries, scalar, values
 from gateway.settings.web_address import read_url
 
@@ -63,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _start(arguments: argparse.Namespace, file: Path, agents: tuple[str, ...]) -> Start:
     if _NAME(arguments.name) is None:
         raise DoorwardError("--name has at most 58 characters: lower-case letters, digits, dots, dashes and underscores")
+    if arguments.name.startswith("x-") or not isinstance(resolve(arguments.name, None, plain=True), str):
+        raise DoorwardError("YAML would not read this --name as the name of an upstream; choose one that begins with a word")
     try:
         host = read_url(arguments.upstream).origin.host
     except ValueError as error:

@@ -68,7 +68,7 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
     Raises `ConfigurationError` for what is right in itself and still cannot be used here and now.
     """
     document = loaded.document
-    flaws = [*_exception_flaws(loaded, now), *_isolation_flaws(loaded), *_file_flaws(loaded)]
+    flaws = [*_exception_flaws(loaded, now), *_isolation_flaws(loaded), *_place_flaws(loaded), *_file_flaws(loaded)]
     if flaws:
         raise ConfigurationError(flaws)
     canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
@@ -180,6 +180,16 @@ def _isolation_flaws(loaded: Loaded) -> Iterator[Flaw]:
             identity.check_isolation(own)
         except ValueError as error:
             yield loaded.flaw(("identities", name), str(error))
+
+
+def _place_flaws(loaded: Loaded) -> Iterator[Flaw]:
+    intent_header = canonical(loaded.document.gateway.intent_header)
+    for name, rule in loaded.document.credentials.items():
+        if intent_header in _injector(rule).places:
+            yield loaded.flaw(("credentials", name, "inject"), "agents declare their intent in this header; it holds no secret")
+    for name, upstream in loaded.document.upstreams.items():
+        if intent_header in map(canonical, upstream.token_places()):
+            yield loaded.flaw(("upstreams", name, "token_in"), "agents declare their intent in this header; it holds no token")
 
 
 def _file_flaws(loaded: Loaded) -> Iterator[Flaw]:
