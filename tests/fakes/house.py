@@ -246,6 +246,11 @@ class House:
         async with Fetch() as fetch:
             return (await fetch.request("POST", f"http://doorward{path}", unix=str(self.folder / socket))).status
 
+    async def fresh(self) -> None:
+        """Wait for a heartbeat after the clock was turned."""
+        while self.doorward.standing.stale:
+            await asyncio.sleep(0.02)
+
     async def stop(self) -> None:
         await self.doorward.stop()
 
