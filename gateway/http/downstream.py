@@ -170,11 +170,6 @@ class Downstream(asyncio.Protocol):
             self._step(None, error)
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is in flight."""
-        return self._life is not None
-
-    @property
     def body_done(self) -> bool:
         """Whether the request body has come in whole."""
         return self.body is not None and self.body.done

@@ -25,17 +25,8 @@ _MERGE: Final = "<<"
 _NUL: Final = "\0"
 
 
-def read_yaml(path: Path, environment: Mapping[str, str]) -> tuple[Node, list[Flaw]]:
-    """Read one file: its root, and the flaws that do not keep the rest from being checked.
-
-    `${NAME}` in values is taken from `environment`. Raises `ConfigurationError` for what is no YAML or exceeds a bound,
-    and `DoorwardError` for a file that cannot be read.
-    """
-    return parse_yaml(read_text(path), str(path), environment)
-
-
 def read_text(path: Path) -> str:
-    """The text of a file within its bound. Raises like `read_yaml`."""
+    """The text of a file. Raises `DoorwardError` for one that cannot be read, `ConfigurationError` for one beyond its bound."""
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES + 1)
@@ -53,7 +44,10 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml(text: str, file: str, environment: Mapping[str, str]) -> tuple[Node, list[Flaw]]:
-    """The same for a text; `file` is its name in flaws."""
+    """Read a text: its root, and the flaws that do not keep the rest from being checked. `file` is its name in flaws.
+
+    `${NAME}` in values is taken from `environment`. Raises `ConfigurationError` for what is no YAML or exceeds a bound.
+    """
     composer = _Composer(file, environment)
     try:
         for event in yaml.parse(text, Loader=_Loader):

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import ConfigurationError
 from gateway.settings.load import Loaded, load, load_text
-from gateway.settings.yaml_file import read_yaml
+from gateway.settings.yaml_file import parse_yaml, read_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,7 +62,9 @@ def test_the_base_is_right() -> None:
     assert flaws(BASE) == []
 
 
-MISTAKES, _ = read_yaml(Path(__file__).with_name("mistakes.yaml"), {})
+MISTAKES, _ = parse_yaml(
+    read_text(Path(__file__).with_name("mistakes.yaml")), str(Path(__file__).with_name("mistakes.yaml")), {}
+)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.value, ids=lambda mistake: mistake["told"].partition(" ")[0])

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli.schema import schema_text
 from gateway.settings.schema import document_schema, known_at
-from gateway.settings.yaml_file import read_yaml
+from gateway.settings.yaml_file import parse_yaml, read_text
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "config").glob("*.yaml"))
@@ -22,7 +22,9 @@ def checker() -> jsonschema.Draft202012Validator:
 
 def example() -> dict[str, Any]:
     """The smallest example, as plain values."""
-    value: dict[str, Any] = read_yaml(ROOT / "config" / "minimal.yaml", {})[0].value
+    value: dict[str, Any] = parse_yaml(read_text(ROOT / "config" / "minimal.yaml"), str(ROOT / "config" / "minimal.yaml"), {})[
+        0
+    ].value
     return value
 
 
@@ -42,7 +44,7 @@ def test_it_is_a_schema() -> None:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_are_valid(file: Path) -> None:
     """Every example that operators begin with passes the schema."""
-    checker().validate(read_yaml(file, {})[0].value)
+    checker().validate(parse_yaml(read_text(file), str(file), {})[0].value)
 
 
 @pytest.mark.parametrize(

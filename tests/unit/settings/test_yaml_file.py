@@ -8,7 +8,7 @@ import yaml
 from gateway.errors import ConfigurationError, DoorwardError
 from gateway.settings import yaml_file
 from gateway.settings.nodes import Node
-from gateway.settings.yaml_file import DEPTH, FILE_BYTES, parse_yaml, read_yaml
+from gateway.settings.yaml_file import DEPTH, FILE_BYTES, parse_yaml, read_text
 
 ENVIRONMENT = {"HOME_URL": "https://canary.example", "EMPTY": ""}
 
@@ -126,7 +126,7 @@ def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
     file = tmp_path / "large.yaml"
     file.write_bytes(b"#" * (FILE_BYTES + 1))
     with pytest.raises(ConfigurationError, match=r":1:1: the file is larger than 8 MiB"):
-        read_yaml(file, {})
+        parse_yaml(read_text(file), str(file), {})
 
 
 def test_a_file_is_utf8(tmp_path: Path) -> None:
@@ -134,14 +134,14 @@ def test_a_file_is_utf8(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_bytes("a: 1\nb: é".encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r":2:4: the file is not UTF-8 text; save it as UTF-8"):
-        read_yaml(file, {})
+        parse_yaml(read_text(file), str(file), {})
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     """Editors of some systems write one."""
     file = tmp_path / "marked.yaml"
     file.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
-    root, flaws = read_yaml(file, {})
+    root, flaws = parse_yaml(read_text(file), str(file), {})
     assert (root.value, flaws) == ({"a": 1, "b": 2}, [])
     assert root.nearest(("b",)).of_key == (2, 1)
 
@@ -149,9 +149,9 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     """It says how to get one."""
     with pytest.raises(DoorwardError, match=r"there is no file .*`doorward init` writes a configuration"):
-        read_yaml(tmp_path / "none.yaml", {})
+        parse_yaml(read_text(tmp_path / "none.yaml"), str(tmp_path / "none.yaml"), {})
     with pytest.raises(DoorwardError, match=r"cannot read .*: Is a directory"):
-        read_yaml(tmp_path, {})
+        parse_yaml(read_text(tmp_path), str(tmp_path), {})
 
 
 def test_places_of_keys_and_values() -> None:
