@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench fuzz docs
+.PHONY: help setup demo test compiled test-compiled check format bench fuzz docs
 
 help: ## show these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/.development ## install everything that is needed to work on Doorward
 
@@ -16,6 +16,11 @@ demo: .venv/.server ## play the whole scene: identity, token, allowed and refuse
 
 test: .venv/.development ## run all tests
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest
+
+compiled: build/compiled/.done ## compile the modules that serve a request (mypyc; needs a C compiler), into build/compiled
+
+test-compiled: build/compiled/.done ## run the tests again, on the compiled modules
+	PYTHONASYNCIODEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH=build/compiled $(BIN)/python -m pytest
 
 check: .venv/.development ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -48,4 +53,10 @@ docs: .venv/.development ## write the generated pages of docs/reference anew
 
 .venv/.development: requirements/development.txt .venv/.server
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@touch $@
+
+build/compiled/.done: setup.py pyproject.toml $(shell find gateway -name '*.py') .venv/.development
+	rm -rf build/compiled build/wheel
+	DOORWARD_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target build/compiled build/wheel/*.whl
 	@touch $@

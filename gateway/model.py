@@ -5,7 +5,6 @@ keep with it what follows from it.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, NewType, final
 
@@ -138,39 +137,47 @@ class DeclaredIntent:
 
 
 @final
-@dataclass(slots=True, eq=False)
 class Operation:
-    """What a request really is. `path` is what follows the upstream's prefix, as it is forwarded."""
+    """What a request really is. `path` is what follows the upstream's prefix, as it is forwarded.
 
-    method: str
-    path: str
-    segments: tuple[str, ...]
-    """The path's segments, percent-decoded once: what templates are compared with."""
+    `segments` are the path's, percent-decoded once: what templates are compared with.
+    """
+
+    __slots__ = ("method", "path", "segments")
+
+    def __init__(self, method: str, path: str, segments: tuple[str, ...]) -> None:
+        self.method: Final = method
+        self.path: Final = path
+        self.segments: Final = segments
 
 
 @final
-@dataclass(slots=True, eq=False)
 class Coverage:
     """An intent that covers an operation, with what its template captured from the path."""
 
-    intent: str
-    captures: Mapping[str, str]
-    touches: tuple[str, ...]
+    __slots__ = ("captures", "intent", "touches")
+
+    def __init__(self, intent: str, captures: dict[str, str], touches: tuple[str, ...]) -> None:
+        self.intent: Final = intent
+        self.captures: Final = captures
+        self.touches: Final = touches
 
 
 @final
-@dataclass(slots=True, eq=False)
 class Use:
     """A request seen as use of intents: what the caller declared, beside what the operation really is.
 
     `observed` holds every intent on this upstream that covers the operation, in file order, whoever may hold it.
     """
 
-    declared: DeclaredIntent | None
-    operation: Operation
-    observed: tuple[Coverage, ...]
-    permit: "Permit | None" = None
-    """The permit that this use was given last; it holds for the very same principal and policy, and for no other."""
+    __slots__ = ("declared", "observed", "operation", "permit")
+
+    def __init__(self, declared: DeclaredIntent | None, operation: Operation, observed: tuple[Coverage, ...]) -> None:
+        self.declared: Final = declared
+        self.operation: Final = operation
+        self.observed: Final = observed
+        self.permit: Permit | None = None
+        """The permit that this use was given last; it holds for the very same principal and policy, and for no other."""
 
 
 @final
@@ -194,50 +201,65 @@ class Revocation:
         return f"{self.kind}:{self.id}"
 
 
-class _Guarded(type):
-    """A class of which nobody makes an instance by calling it."""
-
-    def __call__(cls, *_args: object, **_kwargs: object) -> object:
-        raise TypeError(f"{cls.__name__} is made only by a decision")
+_DECIDED: Final = object()
 
 
 @final
-@dataclass(slots=True, kw_only=True, eq=False)
-class Permit(metaclass=_Guarded):
-    """The proof that a decision was yes. Only `policy/decide.py` makes one, and without one there is no credential."""
+class Permit:
+    """The proof that a decision was yes. Only `policy/decide.py` makes one, and without one there is no credential.
 
-    principal: Principal
-    use: Use
-    upstream: Upstream
-    intent: Coverage
-    """The observed intent that the decision rests on; the declared one unless nothing was declared."""
-    grant: str
-    policy: str
-    enforced: bool = True
-    """False when observe mode lets pass what policy would refuse."""
-    recorded: str | None = None
-    """What the audit has made of these facts, kept with them."""
-    outbound: tuple[object, bytes] | None = None
-    """What was made of these facts and a credential for the way out, kept with both."""
+    `intent` is the observed intent that the decision rests on: the declared one unless nothing was declared. `enforced` is
+    false when observe mode lets pass what policy would refuse.
+    """
+
+    __slots__ = ("enforced", "grant", "intent", "outbound", "policy", "principal", "recorded", "upstream", "use")
+
+    def __init__(
+        self, seal: object, *, principal: Principal, use: Use, upstream: Upstream, intent: Coverage, grant: str, policy: str,
+        enforced: bool,
+    ) -> None:  # fmt: skip
+        """Raises `TypeError` for anybody who is not let in by `_issue`."""
+        if seal is not _DECIDED:
+            raise TypeError("a Permit is made only by a decision")
+        self.principal: Final = principal
+        self.use: Final = use
+        self.upstream: Final = upstream
+        self.intent: Final = intent
+        self.grant: Final = grant
+        self.policy: Final = policy
+        self.enforced: Final = enforced
+        self.recorded: str | None = None
+        """What the audit has made of these facts, kept with them."""
+        self.outbound: tuple[object, bytes] | None = None
+        """What was made of these facts and a credential for the way out, kept with both."""
 
     @classmethod
-    def _issue(cls, **facts: object) -> "Permit":
+    def _issue(
+        cls, *, principal: Principal, use: Use, upstream: Upstream, intent: Coverage, grant: str, policy: str,
+        enforced: bool = True,
+    ) -> "Permit":  # fmt: skip
         """For `policy/decide.py` alone; an architecture test finds any other caller."""
-        permit: Permit = type.__call__(cls, **facts)
-        return permit
+        return Permit(_DECIDED, principal=principal, use=use, upstream=upstream, intent=intent, grant=grant, policy=policy,
+                      enforced=enforced)  # fmt: skip
 
 
-@dataclass(slots=True)
+@final
 class Outcome:
-    """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds."""
+    """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds.
 
-    ending: str = "interrupted"
-    status: int = 0
-    code: str | None = None
-    received: int = 0
-    sent: int = 0
-    upstream_seconds: float | None = None
-    error: str | None = None
-    """The type of an unexpected error; its text stays out, for it could hold anything."""
-    attempts: int = 1
-    """How often the request was sent: twice if a kept connection turned out to be dead."""
+    `error` is the type of an unexpected error; its text stays out, for it could hold anything. `attempts` says how often
+    the request was sent: twice if a kept connection turned out to be dead.
+    """
+
+    __slots__ = ("attempts", "code", "ending", "error", "received", "sent", "status", "upstream_seconds")
+
+    def __init__(self, ending: str = "interrupted", status: int = 0, code: str | None = None, received: int = 0, sent: int = 0,
+                 upstream_seconds: float | None = None, error: str | None = None, attempts: int = 1) -> None:  # fmt: skip
+        self.ending = ending
+        self.status = status
+        self.code = code
+        self.received = received
+        self.sent = sent
+        self.upstream_seconds = upstream_seconds
+        self.error = error
+        self.attempts = attempts
