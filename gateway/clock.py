@@ -56,6 +56,10 @@ class Clock:
             self._second_text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._second_text}.{int((now - second) * 1_000_000):06d}Z"
 
+    def stamped(self) -> str:
+        """The present as `stamp` writes it."""
+        return self.stamp(self.now())
+
     def identifier(self) -> str:
         """128 random bits as 32 hexadecimal digits, cut from a block so that few requests pay for a system call."""
         at = self._at

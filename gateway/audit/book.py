@@ -1,22 +1,25 @@
 """Appends records to the chain and hands each line to the sinks; knows nothing of what a record says."""
 
 from collections.abc import Sequence
+from typing import final
 
 from gateway.audit.chain import Chain
 from gateway.audit.flood import Flood
+from gateway.audit.journal import Journal
 from gateway.audit.members import Members
-from gateway.audit.sink import Log, Sink
+from gateway.audit.sink import Sink
 from gateway.clock import Clock
 from gateway.errors import Refusal
 
 
+@final
 class Book:
-    """The end of the chain, the sinks, and which exchanges are open."""
+    """The end of the chain, where its lines go, and which exchanges are open."""
 
-    __slots__ = ("_chain", "_copies", "_log", "clock", "first_missed", "flood", "members", "open", "unrecorded")
+    __slots__ = ("_chain", "_copies", "_journal", "clock", "first_missed", "flood", "members", "open", "unrecorded")
 
-    def __init__(self, clock: Clock, log: Log, copies: Sequence[Sink] = ()) -> None:
-        """`log` keeps the chain, `copies` get every line as well."""
+    def __init__(self, clock: Clock, copies: Sequence[Sink] = ()) -> None:
+        """`copies` get every line as well."""
         self.clock = clock
         self.members = Members()
         self.open: dict[str, int] = {}
@@ -26,7 +29,7 @@ class Book:
         self.unrecorded = 0
         """Refusals that could not be recorded since the last gap record."""
         self.first_missed: float | None = None
-        self._log = log
+        self._journal: Journal | None = None
         self._copies = tuple(copies)
         self._chain = Chain()
 
@@ -40,23 +43,27 @@ class Book:
         """The digest of the last record's line."""
         return self._chain.prev
 
-    def continue_from(self, seq: int, prev: str) -> None:
-        """Go on after the last line of an existing log."""
+    def continue_from(self, seq: int, prev: str, journal: Journal) -> None:
+        """Go on after the last line of an existing log, whose next lines `journal` takes."""
         self._chain = Chain(seq, prev)
+        self._journal = journal
 
     def reserve(self, size: int) -> bool:
-        """Promise room for `size` bytes of lines."""
-        return self._log.reserve(size)
+        """Promise room for `size` bytes of lines; false if there is none, or no log yet."""
+        return self._journal is not None and self._journal.reserve(size)
 
     def release(self, size: int) -> None:
         """Give room back."""
-        self._log.release(size)
+        if self._journal is not None:
+            self._journal.release(size)
 
     def append(self, members: str) -> None:
         """Write one record, for which room was reserved. `members` are encoded, each with a comma after it."""
-        clock, chain = self.clock, self._chain
-        line = chain.line(clock.stamp(clock.now()), members)
-        self._log.put(line)
+        chain, journal = self._chain, self._journal
+        if journal is None:
+            return
+        line = chain.line(self.clock.stamped(), members)
+        journal.put(line)
         for copy in self._copies:
             copy.put(line)
         chain.advance(line)

@@ -5,8 +5,8 @@ encoding. Secrets of other forms cannot be told from words, which is why no head
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, final
 from urllib.parse import unquote
 
 import orjson
@@ -24,6 +24,11 @@ _TOKEN = re.compile(
     r"|eyJ[\w-]{6,}(?:\.[\w-]*)*"  # JWTs and other base64url JSON
     r"|(?<![A-Za-z0-9])(?:sk-|sk_live_|rk_live_|gh[opsur]_|github_pat_|glpat-|xox[abeprs]-|AKIA|AIza)[\w-]{12,}"
 )
+
+
+# Most strings are plain: nothing to escape, to cut or to replace in them.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:,/@+ -]{0,128}").fullmatch
+_PREFIX = re.compile(r"[desrgxA](?:wt_|yJ|k-|k_live_|h[opsur]_|ithub_pat_|lpat-|ox[abeprs]-|KIA|Iza)").search
 
 
 def clean(text: str, limit: int) -> str:
@@ -59,6 +64,7 @@ def _cut(text: str, limit: int) -> str:
     return text
 
 
+@final
 class Quoted:
     """Turns a string into a JSON string of a bounded size, and remembers those without a token that it has seen lately."""
 
@@ -67,25 +73,30 @@ class Quoted:
     def __init__(self, limit: int) -> None:
         """`limit` is in bytes of JSON between the quotes."""
         self.limit = limit
-        self._known: dict[str | None, str] = {None: "null"}
+        self._known: dict[str, str] = {}
 
-    def __call__(self, text: str | None) -> str:
+    def of(self, text: str | None) -> str:
         """The JSON form; `null` for None."""
+        if text is None:
+            return "null"
         known = self._known.get(text)
         return self._make(text) if known is None else known
 
-    def _make(self, text: str | None) -> str:
-        if text is None:
-            return "null"
+    def _make(self, text: str) -> str:
+        if len(text) <= self.limit and _PLAIN(text) is not None and _PREFIX(text) is None:
+            return self._remember(text, f'"{text}"')
         cleaned = clean(text, self.limit)
         made = orjson.dumps(cleaned).decode()
-        if cleaned == text and len(text) <= _CACHED_LENGTH:
-            if len(self._known) >= _CACHED_STRINGS:
-                self._known = {None: "null"}
-            self._known[text] = made
+        return self._remember(text, made) if cleaned == text and len(text) <= _CACHED_LENGTH else made
+
+    def _remember(self, text: str, made: str) -> str:
+        if len(self._known) >= _CACHED_STRINGS:
+            self._known = {}
+        self._known[text] = made
         return made
 
 
+@final
 class QuotedList:
     """Turns strings into a JSON array of a bounded number of strings of a bounded size."""
 
@@ -96,16 +107,17 @@ class QuotedList:
         self._most = most
         self._each = Quoted(limit)
 
-    def __call__(self, texts: Iterable[str]) -> str:
+    def of(self, texts: Sequence[str]) -> str:
         """The JSON form. When there are too many, the last element is the mark of a cut."""
-        each = [self._each(text) for text in texts]
-        if not each:
+        if not texts:
             return "[]"
+        each = [self._each.of(text) for text in texts]
         if len(each) > self._most:
             each[self._most - 1 :] = [f'"{CUT}"']
         return f"[{','.join(each)}]"
 
 
+@final
 class QuotedMap:
     """Turns a mapping of strings into a JSON object of a bounded number of members of a bounded size."""
 
@@ -117,9 +129,12 @@ class QuotedMap:
         self._key = Quoted(key)
         self._value = Quoted(value)
 
-    def __call__(self, texts: Mapping[str, str]) -> str:
+    def of(self, texts: Mapping[str, str]) -> str:
         """The JSON form. When there are too many, the rest is left out."""
         if not texts:
             return "{}"
-        members = {self._key(key): self._value(value) for key, value in list(texts.items())[: self._most]}
-        return f"{{{','.join(f'{key}:{value}' for key, value in members.items())}}}"
+        members: dict[str, str] = {}
+        for key, value in texts.items():
+            if len(members) < self._most:
+                members[self._key.of(key)] = self._value.of(value)
+        return "{" + ",".join([f"{key}:{value}" for key, value in members.items()]) + "}"

@@ -11,7 +11,7 @@ torn by a kill is no line, and no length has to be trusted.
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +22,15 @@ LARGEST: Final = 24 << 10
 """No line is longer, in bytes with its newline."""
 
 _BRACE: Final = ord("{")
-_NEWLINE: Final = ord("\n")
+_END: Final = b"\n\0"
 _MARKS: Final = 2
 
 
 class Journal:
     """Two halves in shared memory, and how many of their bytes are promised to lines that are still to come."""
 
-    __slots__ = ("_active", "_base", "_descriptor", "_done", "_end", "_half", "_memory", "_room", "_used", "reserved")
+    __slots__ = ("_active", "_base", "_closed", "_descriptor", "_done", "_end", "_half", "_memory", "_room", "_used", "_woken",
+                 "reserved", "taking", "wake")  # fmt: skip
 
     def __init__(self, path: Path, half: int = HALF) -> None:
         """Open or create the journal and lock it. Raises `DoorwardError` if another process holds it.
@@ -41,6 +42,12 @@ class Journal:
             _lock(self._descriptor, path)
             self._half = half
             self.reserved = 0
+            self.taking = False
+            """Whether room may be promised now. Lines for which it was promised before are taken all the same."""
+            self.wake: Callable[[], None] = _nobody
+            """Called with the first line after a look at what is pending, so that its writer need not be told of each."""
+            self._woken = False
+            self._closed = False
             self._map(half)
         except BaseException:
             os.close(self._descriptor)
@@ -92,9 +99,9 @@ class Journal:
         self._measure()
 
     def reserve(self, size: int) -> bool:
-        """Promise `size` bytes to lines that are still to come, newlines counted; false if there is no room."""
+        """Promise `size` bytes to lines still to come, newlines counted; false if there is no room or nobody writes."""
         reserved = self.reserved + size
-        if reserved > self._room:
+        if reserved > self._room or not self.taking:
             return False
         self.reserved = reserved
         return True
@@ -104,7 +111,9 @@ class Journal:
         self.reserved -= size
 
     def put(self, line: bytes) -> None:
-        """Take a line for which room was reserved."""
+        """Take a line for which room was reserved; after the end it is dropped, for its exchange then reads as `unknown`."""
+        if self._closed:
+            return
         size = len(line)
         active = self._active
         at = self._used[active]
@@ -114,12 +123,13 @@ class Journal:
             end = at + size
             active = self._active
         memory = self._memory
-        memory[at + 1 : end] = line[1:]
-        memory[end] = _NEWLINE
-        memory[end + 1] = 0
+        memory[at + 1 : end + _MARKS] = line[1:] + _END
         memory[at] = _BRACE
         self._used[active] = end + 1
         self._room -= size + 1
+        if not self._woken:
+            self._woken = True
+            self.wake()
 
     def _turn(self) -> int:
         other = 1 - self._active
@@ -131,6 +141,7 @@ class Journal:
 
     def pending(self) -> list[memoryview]:
         """What is still to be written to the log, in order; the views must be released before the journal is closed."""
+        self._woken = False
         view = memoryview(self._memory)
         order = (1 - self._active, self._active)
         return [view[self._done[half] : self._used[half]] for half in order if self._done[half] < self._used[half]]
@@ -151,8 +162,13 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the map and the lock; the lines stay in the file."""
+        self._closed = True
         self._memory.close()
         os.close(self._descriptor)
+
+
+def _nobody() -> None:
+    """Before there is a writer, lines wait for it."""
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -37,7 +37,7 @@ class Ledger:
         self._log = log
         self._copies = tuple(copies)
         self._every = every
-        self._book = Book(clock, log, copies)
+        self._book = Book(clock, copies)
         self._sealed = 0
         self._started = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -79,7 +79,7 @@ class Ledger:
         Raises `DoorwardError` if the log is locked, cannot be written, or is not as it was left.
         """
         tail = await asyncio.to_thread(self._log.recover)
-        self._book.continue_from(tail.seq, tail.prev)
+        self._book.continue_from(tail.seq, tail.prev, self._log.journal)
         await self._log.start()
         for copy in self._copies:
             await copy.start()

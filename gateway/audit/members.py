@@ -4,7 +4,7 @@ Lines are put together from encoded pieces. What a principal and a decision cont
 pieces of a principal for as long as the same object comes again, those of a permit under every fact that they hold.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, final
 
 from gateway.audit.clean import Quoted, QuotedList, QuotedMap
 from gateway.audit.facts import Credential, Head
@@ -21,34 +21,50 @@ CLOSING_REST: Final = 1 << 10
 _CACHED: Final = 4096
 
 
-class Caller(NamedTuple):
+@final
+class Caller:
     """The encoded members of a principal in a request record and in a response record."""
 
-    principal: Principal | None
-    full: str
-    short: str
+    __slots__ = ("full", "principal", "short")
+
+    def __init__(self, principal: Principal | None, full: str, short: str) -> None:
+        self.principal: Final = principal
+        self.full: Final = full
+        self.short: Final = short
 
 
-class _Decided(NamedTuple):
+@final
+class _Decided:
     """The encoded pieces that a permit contributes, in their order."""
 
-    intent: str
-    upstream: str
-    rest: str
+    __slots__ = ("intent", "rest", "upstream")
+
+    def __init__(self, intent: str, upstream: str, rest: str) -> None:
+        self.intent: Final = intent
+        self.upstream: Final = upstream
+        self.rest: Final = rest
 
 
-class Exchange(NamedTuple):
+@final
+class Exchange:
     """What is known of an exchange when its request record is written."""
 
-    request_id: str
-    trace_id: str
-    source: str
-    head: Head | None
-    upstream: Upstream | None
-    principal: Principal | None
-    use: Use | None
+    __slots__ = ("head", "principal", "request_id", "source", "trace_id", "upstream", "use")
+
+    def __init__(
+        self, request_id: str, trace_id: str, source: str, head: Head | None, upstream: Upstream | None,
+        principal: Principal | None, use: Use | None,
+    ) -> None:  # fmt: skip
+        self.request_id: Final = request_id
+        self.trace_id: Final = trace_id
+        self.source: Final = source
+        self.head: Final = head
+        self.upstream: Final = upstream
+        self.principal: Final = principal
+        self.use: Final = use
 
 
+@final
 class Members:
     """Encodes the members of records. Each value is capped, so that a record has a largest size."""
 
@@ -78,27 +94,30 @@ class Members:
             recorded = permit.recorded = self._describe_permit(exchange.head, permit)
         return (
             f'"type":"request","request_id":"{exchange.request_id}","trace_id":"{exchange.trace_id}",{recorded}'
-            f'"source":{self._name(exchange.source)},'
+            f'"source":{self._name.of(exchange.source)},'
         )
 
     def _describe_permit(self, head: Head | None, permit: Permit) -> str:
         use = permit.use
         declared = use.declared
         coverage = permit.intent
-        key = (coverage.intent, coverage.touches, tuple([each.intent for each in use.observed]), permit.upstream.name,
-               permit.upstream.credential, permit.grant, permit.policy, permit.enforced,
-               None if declared is None else declared.name)  # fmt: skip
-        pieces = self._decided.get(key) or self._decide(key, permit)
+        upstream = permit.upstream
+        observed = coverage.intent if len(use.observed) == 1 else tuple([each.intent for each in use.observed])
+        key = (coverage.intent, coverage.touches, observed, upstream.name, upstream.credential, permit.grant, permit.policy,
+               permit.enforced, None if declared is None else declared.name)  # fmt: skip
+        pieces = self._decided.get(key)
+        if pieces is None:
+            pieces = self._decide(key, permit)
         if declared is None:
             reason = tool = "null"
         else:
-            reason, tool = self._reason(declared.reason), self._name(declared.tool)
-        query = "[]" if head is None else self._query(head.query_names)
+            reason, tool = self._reason.of(declared.reason), self._name.of(declared.tool)
+        query = "[]" if head is None else self._query.of(head.query_names)
         operation = use.operation
         return (
             f'{self.caller(permit.principal).full}{pieces.intent}{reason},"tool":{tool}}},{pieces.upstream}'
-            f'{self._method(operation.method)},"path":{self._path(operation.path)},"query":{query},'
-            f'"params":{self._captures(coverage.captures)},{pieces.rest}'
+            f'{self._method.of(operation.method)},"path":{self._path.of(operation.path)},"query":{query},'
+            f'"params":{self._captures.of(coverage.captures)},{pieces.rest}'
         )
 
     def _decide(self, key: tuple[object, ...], permit: Permit) -> _Decided:
@@ -106,14 +125,14 @@ class Members:
         declared, observed, upstream = permit.use.declared, permit.use.observed, permit.upstream
         made = _Decided(
             intent=(
-                f'"intent":{{"declared":{name(None if declared is None else declared.name)},'
-                f'"observed":{self._names(each.intent for each in observed)},"reason":'
+                f'"intent":{{"declared":{name.of(None if declared is None else declared.name)},'
+                f'"observed":{self._names.of([each.intent for each in observed])},"reason":'
             ),
-            upstream=f'"upstream":{name(upstream.name)},"method":',
+            upstream=f'"upstream":{name.of(upstream.name)},"method":',
             rest=(
-                f'"touches":{self._names(permit.intent.touches)},"decision":"allow","code":null,'
-                f'"grant":{self._grant(permit.grant)},"policy":{name(permit.policy)},"enforced":{_boolean(permit.enforced)},'
-                f'"credential":{name(upstream.credential)},'
+                f'"touches":{self._names.of(permit.intent.touches)},"decision":"allow","code":null,'
+                f'"grant":{self._grant.of(permit.grant)},"policy":{name.of(permit.policy)},"enforced":{_boolean(permit.enforced)},'
+                f'"credential":{name.of(upstream.credential)},'
             ),
         )
         if len(self._decided) >= _CACHED:
@@ -123,25 +142,26 @@ class Members:
 
     def unpermitted(self, exchange: Exchange, refusal: Refusal | None) -> str:
         """The members of a request record that says deny, or that no decision was reached, with what is known so far."""
-        request_id, trace_id, source, head, upstream, principal, use = exchange
+        head, upstream, principal, use = exchange.head, exchange.upstream, exchange.principal, exchange.use
         name = self._name
         declared = None if use is None else use.declared
-        observed = "null" if use is None else self._names(each.intent for each in use.observed)
+        observed = "null" if use is None else self._names.of([each.intent for each in use.observed])
         known = head if use is None else use.operation
         method, path = (None, None) if known is None else (known.method, known.path)
         caller = self.caller(principal).full
         if principal is None and upstream is not None:
-            caller = caller.replace('"tenant":null', f'"tenant":{name(upstream.tenant)}')
-        decision = "null" if refusal is None else '"deny"'
+            caller = caller.replace('"tenant":null', f'"tenant":{name.of(upstream.tenant)}')
+        query = "null" if head is None else self._query.of(head.query_names)
+        decision, enforced = ("null", "null") if refusal is None else ('"deny"', "true")
         return (
-            f'"type":"request","request_id":"{request_id}","trace_id":"{trace_id}",{caller}'
-            f'"intent":{{"declared":{name(None if declared is None else declared.name)},"observed":{observed},'
-            f'"reason":{self._reason(None if declared is None else declared.reason)},'
-            f'"tool":{name(None if declared is None else declared.tool)}}},'
-            f'"upstream":{name(None if upstream is None else upstream.name)},"method":{self._method(method)},'
-            f'"path":{self._path(path)},"query":{"null" if head is None else self._query(head.query_names)},"params":null,'
-            f'"touches":null,"decision":{decision},"code":{name(None if refusal is None else refusal.code)},"grant":null,'
-            f'"policy":null,"enforced":{"null" if refusal is None else "true"},"credential":null,"source":{name(source)},'
+            f'"type":"request","request_id":"{exchange.request_id}","trace_id":"{exchange.trace_id}",{caller}'
+            f'"intent":{{"declared":{name.of(None if declared is None else declared.name)},"observed":{observed},'
+            f'"reason":{self._reason.of(None if declared is None else declared.reason)},'
+            f'"tool":{name.of(None if declared is None else declared.tool)}}},'
+            f'"upstream":{name.of(None if upstream is None else upstream.name)},"method":{self._method.of(method)},'
+            f'"path":{self._path.of(path)},"query":{query},"params":null,'
+            f'"touches":null,"decision":{decision},"code":{name.of(None if refusal is None else refusal.code)},"grant":null,'
+            f'"policy":null,"enforced":{enforced},"credential":null,"source":{name.of(exchange.source)},'
         )
 
     def answer(self, exchange: Exchange) -> str:
@@ -149,10 +169,10 @@ class Members:
         upstream = exchange.upstream
         short = self.caller(exchange.principal).short
         if exchange.principal is None and upstream is not None:
-            short = short.replace('"tenant":null', f'"tenant":{self._name(upstream.tenant)}')
+            short = short.replace('"tenant":null', f'"tenant":{self._name.of(upstream.tenant)}')
         return (
             f'"type":"response","request_id":"{exchange.request_id}","trace_id":"{exchange.trace_id}",{short}'
-            f'"upstream":{self._name(None if upstream is None else upstream.name)},'
+            f'"upstream":{self._name.of(None if upstream is None else upstream.name)},'
         )
 
     def closed(self, answer: str, outcome: Outcome, credential: Credential | None, seconds: float) -> str:
@@ -161,13 +181,13 @@ class Members:
         used = (
             "null"
             if credential is None
-            else f'{{"name":{self._name(credential.name)},"version":{self._name(credential.version)}}}'
+            else f'{{"name":{self._name.of(credential.name)},"version":{self._name.of(credential.version)}}}'
         )
         return (
-            f'{answer}"status":{outcome.status or "null"},"code":{self._name(outcome.code)},'
-            f'"ending":{self._name(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},"attempts":{outcome.attempts},'
+            f'{answer}"status":{outcome.status or "null"},"code":{self._name.of(outcome.code)},'
+            f'"ending":{self._name.of(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},"attempts":{outcome.attempts},'
             f'"duration_us":{int(seconds * 1e6)},"upstream_us":{upstream_us},"credential":{used},'
-            f'"error":{self._error(outcome.error)},'
+            f'"error":{self._error.of(outcome.error)},'
         )
 
     def caller(self, principal: Principal | None) -> Caller:
@@ -181,11 +201,11 @@ class Members:
             made = Caller(None, '"tenant":null,"agent":null,"subject":null,"task":null,"token":null,',
                           '"tenant":null,"agent":null,"task":null,')  # fmt: skip
         else:
-            tenant, agent, task = name(principal.tenant), self._agent(principal.agent), name(principal.task)
+            tenant, agent, task = name.of(principal.tenant), self._agent.of(principal.agent), name.of(principal.task)
             made = Caller(
                 principal,
-                f'"tenant":{tenant},"agent":{agent},"subject":{self._subject(principal.subject)},"task":{task},'
-                f'"token":{name(principal.token)},',
+                f'"tenant":{tenant},"agent":{agent},"subject":{self._subject.of(principal.subject)},"task":{task},'
+                f'"token":{name.of(principal.token)},',
                 f'"tenant":{tenant},"agent":{agent},"task":{task},',
             )
         if len(self._known) >= _CACHED:

@@ -1,14 +1,17 @@
 """The two records of one exchange, and that they are written exactly once; knows nothing of files."""
 
+from typing import Final, final
+
 from gateway.audit.book import Book
 from gateway.audit.facts import Credential, Head
 from gateway.audit.members import CLOSING, CLOSING_REST, OPENING, Exchange
 from gateway.errors import Refusal
 from gateway.model import Outcome, Permit, Principal, Upstream, Use
 
-_TRACE_DIGITS = 32
+_TRACE_DIGITS: Final = 32
 
 
+@final
 class Record:
     """What is known of one request so far. `handle_request` sets the public attributes step by step.
 
@@ -118,6 +121,6 @@ class Record:
         if exchange.head is not None:
             book.open[self.request_id] = book.seq
         # An exchange can last for hours; from now on it holds only what its closing record can need.
-        kept = min(len(answer.encode()) + CLOSING_REST, CLOSING)
+        kept = min((len(answer) if answer.isascii() else len(answer.encode())) + CLOSING_REST, CLOSING)
         book.release(self._held - kept)
         self._held = kept

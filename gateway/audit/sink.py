@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.audit.chain import FIRST
+from gateway.audit.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Sink(Protocol):
 
 
 class Log(Sink, Protocol):
-    """The sink that keeps the chain. It can promise room, so that a record once promised cannot be lost."""
+    """The sink that keeps the chain. Its journal can promise room, so that a record once promised cannot be lost."""
 
     @property
     def available(self) -> bool:
@@ -44,11 +45,9 @@ class Log(Sink, Protocol):
     def recover(self) -> Tail:
         """Lock the log, repair what a kill left, and check the end of the chain. Waits for the disk. Raises `DoorwardError`."""
 
-    def reserve(self, size: int) -> bool:
-        """Promise room for `size` bytes of lines with their newlines; false if there is none."""
-
-    def release(self, size: int) -> None:
-        """Give back what was promised, used or not."""
+    @property
+    def journal(self) -> Journal:
+        """What takes the lines of the chain at once, after `recover`; a new one after each."""
 
     def attest(self, note: str) -> None:
         """Keep this checkpoint beside the log once the lines put so far are on the disk."""

@@ -63,9 +63,9 @@ class Run:
         clock = Clock()
         self.sink = FileSink(config, clock, self.path, half=64 * LARGEST)
         tail = self.sink.recover()
-        self.sink._open = True
-        self.book = Book(clock, self.sink)
-        self.book.continue_from(tail.seq, tail.prev)
+        self.sink._open = self.sink.journal.taking = True
+        self.book = Book(clock)
+        self.book.continue_from(tail.seq, tail.prev, self.sink.journal)
         for request in tail.unclosed:
             assert self.book.reserve(1000)
             self.book.append(f'"type":"response","request_id":"{request["request_id"]}",')

@@ -103,29 +103,26 @@ class FileSink:
         except OSError as error:
             raise DoorwardError(f"{self._path}: the audit log cannot be opened: {error.strerror}") from None
         self._journal = journal
+        journal.wake = self._pump.poke
         return tail
 
     async def start(self) -> None:
         """Take lines, after `recover`."""
         self._open = True
+        self.journal.taking = True
         self._pump.start()
 
-    def reserve(self, size: int) -> bool:
-        """Promise room in the journal, unless the disk refuses lines."""
-        if self._failed or not self._open or self._journal is None:
-            return False
-        return self._journal.reserve(size)
-
-    def release(self, size: int) -> None:
-        """Give room back."""
-        if self._journal is not None:
-            self._journal.release(size)
+    @property
+    def journal(self) -> Journal:
+        """The journal that `recover` opened."""
+        if self._journal is None:
+            raise DoorwardError(f"{self._path}: the audit log is not open")
+        return self._journal
 
     def put(self, line: bytes) -> None:
-        """Copy the line into the journal; a line that comes after the end is dropped, for its exchange reads as `unknown`."""
+        """Take a line as any sink does. The book puts its lines into the journal itself."""
         if self._journal is not None:
             self._journal.put(line)
-            self._pump.poke()
 
     def attest(self, note: str) -> None:
         """Keep the checkpoint with the next batch."""
@@ -139,6 +136,8 @@ class FileSink:
     async def stop(self) -> None:
         """Write what is left; what cannot be written stays in the journal for the next start."""
         self._open = False
+        if self._journal is not None:
+            self._journal.taking = False
         await self._pump.stop()
         if self._journal is not None:
             self._journal.close()
@@ -181,6 +180,8 @@ class FileSink:
         elif error is None and self._failed:
             _log.info("audit_log_resumed", path=str(self._path))
         self._failed = error is not None
+        if self._journal is not None:
+            self._journal.taking = self.available
 
 
 def _replace(path: Path, text: str) -> None:

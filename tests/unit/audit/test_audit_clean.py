@@ -52,35 +52,36 @@ def test_control_characters_are_replaced():
 @pytest.mark.parametrize("letter", ["a", '"', "\\", "é", "€", "😀", "\x00"])
 def test_a_cap_holds_in_bytes_of_json(letter):
     """However a character is encoded, the JSON form has at most the limit of bytes between its quotes."""
-    made = Quoted(64)(letter * 5000)
+    made = Quoted(64).of(letter * 5000)
     assert len(made.encode()) <= 66
     assert orjson.loads(made).endswith("…")
 
 
 def test_nothing_is_null():
     """None becomes null."""
-    assert Quoted(8)(None) == "null"
+    assert Quoted(8).of(None) == "null"
 
 
 def test_a_string_with_a_token_is_not_remembered():
     """The cache holds no token."""
     quoted = Quoted(256)
-    quoted(JWT)
-    quoted("plain")
-    assert quoted._known.keys() == {None, "plain"}
+    quoted.of(JWT)
+    quoted.of("plain")
+    quoted.of('not " plain')
+    assert quoted._known.keys() == {"plain", 'not " plain'}
 
 
 def test_the_cache_is_bounded():
     """A caller that never repeats itself cannot fill the memory."""
     quoted = Quoted(64)
     for number in range(10_000):
-        quoted(str(number))
+        quoted.of(str(number))
     assert len(quoted._known) <= 4097
 
 
 def test_lists_and_maps_are_bounded():
     """Too many elements are cut; of a map as of a list."""
-    assert orjson.loads(QuotedList(3, 8)(["a", "b", "c", "d"])) == ["a", "b", "…"]
-    assert orjson.loads(QuotedMap(2, 8, 8)({"a": "1", "b": "2", "c": "3"})) == {"a": "1", "b": "2"}
-    assert QuotedList(3, 8)(()) == "[]"
-    assert QuotedMap(2, 8, 8)({}) == "{}"
+    assert orjson.loads(QuotedList(3, 8).of(["a", "b", "c", "d"])) == ["a", "b", "…"]
+    assert orjson.loads(QuotedMap(2, 8, 8).of({"a": "1", "b": "2", "c": "3"})) == {"a": "1", "b": "2"}
+    assert QuotedList(3, 8).of(()) == "[]"
+    assert QuotedMap(2, 8, 8).of({}) == "{}"

@@ -17,6 +17,7 @@ def line(number, size=100):
 def journal(tmp_path):
     """A small journal."""
     opened = Journal(tmp_path / "journal", HALF)
+    opened.taking = True
     yield opened
     opened.close()
 
