@@ -22,6 +22,7 @@ from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import response_vocabulary
 from gateway.http.listener import Listener
+from gateway.http.memory import Memory
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
 from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
@@ -184,7 +185,7 @@ class Doorward:
             policy=compiled.policy,
             counters=Counters(),
             credentials=credentials,
-            relay=Relay(pool, response_vocabulary(), limits, self._clock),
+            relay=Relay(pool, response_vocabulary(), limits, self._clock, Memory()),
             audit=self.ledger,
         )
 

@@ -55,7 +55,7 @@ def _constant_part(credential: Credential, permit: Permit, head: RequestHead) ->
             lines += [field.line for field in fields]
     if head.trace is not None:  # the caller's trace goes on, and with it what its vendors noted (W3C Trace Context §3.3)
         lines += [field.line for field in head.watched.get("tracestate", ())]
-    if head.framing.by is Delimiter.CHUNKS:
+    if head.framing.by == Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
     lines.append(b"Via: 1.1 doorward\r\n")
     return b"\r\n".join(lines)

@@ -23,7 +23,7 @@ def admit(caller: Downstream, admission: Admission) -> RequestHead:
     A parsed head says nothing but what its bytes say and is never changed, so one that comes again is the same object.
     """
     raw = caller.take_head()
-    head = admission.permitted.recall(raw)
+    head = admission.permitted.known.get(raw)
     if head is None:
         head = parse_request(raw, admission.vocabulary, most_lines=admission.limits.headers)
     return head

@@ -83,8 +83,8 @@ class ClosedBody:
 
 def follow(framing: Framing) -> Body:
     """The follower for a body that is delimited this way."""
-    if framing.by is Delimiter.LENGTH:
+    if framing.by == Delimiter.LENGTH:
         return LengthBody(framing.length)
-    if framing.by is Delimiter.CHUNKS:
+    if framing.by == Delimiter.CHUNKS:
         return ChunkedBody()
-    return ClosedBody() if framing.by is Delimiter.CLOSE else NoBody()
+    return ClosedBody() if framing.by == Delimiter.CLOSE else NoBody()

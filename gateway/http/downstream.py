@@ -225,7 +225,7 @@ class Downstream(asyncio.Protocol):
         self._keep = head.keep and not self._house.draining
         self.body = follow(head.framing)
         ahead, self._ahead = self._ahead, b""
-        if head.framing.by is Delimiter.LENGTH and head.framing.length > self._house.limits.body:
+        if head.framing.by == Delimiter.LENGTH and head.framing.length > self._house.limits.body:
             raise Refusal("body_too_large", f"The gateway admits {self._house.limits.body} bytes.")
         if ahead:
             self._accept_body(self.body, ahead)

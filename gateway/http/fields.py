@@ -1,44 +1,45 @@
 """One header line: its strict form and what becomes of it, remembered for lines that repeat; knows no identity.
 
-A line is classified alone, by its own bytes, so no request can plant a verdict for another. Only lines whose names are
-known to repeat are remembered; the cache is bounded and starts anew when it is full.
+A line is classified alone, by its own bytes, so no request can plant a verdict for another.
 """
 
 import re
 from collections.abc import Iterable
-from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, final
 
-LONGEST_REMEMBERED: Final = 1024
-"""A longer line is classified each time it comes, in bytes."""
-LINES_REMEMBERED: Final = 8192
-"""How many lines a vocabulary remembers at most."""
+from gateway.http.memory import Memory
 
 
-class Role(IntEnum):
-    """What becomes of a header line."""
+class Role:
+    """What becomes of a header line: plain numbers, for nothing is compared more often."""
 
-    FORWARD = 0
-    DROP = 1
-    WATCHED = 2
+    FORWARD: Final = 0
+    DROP: Final = 1
+    WATCHED: Final = 2
     """A step of the request's life wants to read it; whether it goes on is decided there."""
-    HOST = 3
-    CONTENT_LENGTH = 4
-    TRANSFER_ENCODING = 5
-    CONNECTION = 6
-    EXPECT = 7
-    REFUSED = 8
-    ONCE = 9
+    HOST: Final = 3
+    CONTENT_LENGTH: Final = 4
+    TRANSFER_ENCODING: Final = 5
+    CONNECTION: Final = 6
+    EXPECT: Final = 7
+    REFUSED: Final = 8
+    ONCE: Final = 9
     """Goes on, but two of it would have two meanings."""
 
 
-class Field(NamedTuple):
+@final
+class Field:
     """A classified line. `name` is canonical: lower case, with `_` as `-`, for CGI and WSGI read both alike."""
 
-    role: Role
-    name: str
-    value: bytes
-    line: bytes
+    __slots__ = ("line", "name", "role", "token", "value")
+
+    def __init__(self, role: int, name: str, value: bytes, line: bytes) -> None:
+        self.role: Final = role
+        self.name: Final = name
+        self.value: Final = value
+        self.line: Final = line
+        self.token: bytes | None = None
+        """The token that was read from the value, for a line that comes again; its presence proves nothing."""
 
 
 class MalformedLineError(Exception):
@@ -70,49 +71,30 @@ FRAMING_ROLES: Final = {
     "connection": Role.CONNECTION,
 }
 
-_REPEATING: Final = frozenset(
-    (
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "accept-ranges",
-        "agent-intent",
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "origin",
-        "server",
-        "strict-transport-security",
-        "transfer-encoding",
-        "user-agent",
-        "vary",
-        "x-content-type-options",
-    )
-)
 
-
+@final
 class Vocabulary:
     """Which names mean what, in one direction."""
 
     def __init__(
         self,
         *,
-        roles: dict[str, Role],
+        roles: dict[str, int],
         dropped_prefixes: Iterable[str] = (),
+        remembers: bool = True,
     ) -> None:
-        """`roles` maps canonical names to roles; a name that is in none, and begins with no dropped prefix, is forwarded."""
+        """`roles` maps canonical names to roles; a name that is in none, and begins with no dropped prefix, is forwarded.
+
+        Without `remembers` every line is classified each time it comes.
+        """
         self._roles: Final = roles
         self._dropped_prefixes: Final = tuple(dropped_prefixes)
-        self._remembered: Final[dict[bytes, Field]] = {}
-        self.find: Final = self._remembered.get
-        """Look up a line that was classified before."""
+        self._lines: Final[Memory[Field]] = Memory() if remembers else Memory(0)
+        self.known: Final = self._lines.known
+        """The lines that were classified before and came again."""
 
     def classify(self, line: bytes) -> Field:
-        """Classify a line that `find` does not know. Raises `MalformedLineError`."""
+        """Classify a line that is not `known`. Raises `MalformedLineError`."""
         parts = _LINE(line)
         if parts is None:
             raise MalformedLineError
@@ -124,10 +106,7 @@ class Vocabulary:
         elif spelled != name and role not in _ANY_SPELLING:
             role = Role.REFUSED
         field = Field(role, name, parts[2] or b"", line)
-        if name in _REPEATING and len(line) <= LONGEST_REMEMBERED:
-            if len(self._remembered) >= LINES_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[line] = field
+        self._lines.keep(line, field)
         return field
 
     def is_relied_on(self, name: str) -> bool:

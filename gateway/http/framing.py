@@ -1,28 +1,34 @@
 """How a message's body is delimited (RFC 9112 §6): one reading or none; knows no sockets and no time."""
 
 import re
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, final
 
 from gateway.http.fields import Field
 
 _DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
 
 
-class Delimiter(Enum):
-    """By what a body ends."""
+class Delimiter:
+    """By what a body ends: plain numbers, for every message is asked."""
 
-    NOTHING = "there is no body"
-    LENGTH = "Content-Length"
-    CHUNKS = "Transfer-Encoding: chunked"
-    CLOSE = "the end of the connection"
+    NOTHING: Final = 0
+    LENGTH: Final = 1
+    """`Content-Length`"""
+    CHUNKS: Final = 2
+    """`Transfer-Encoding: chunked`"""
+    CLOSE: Final = 3
+    """The end of the connection."""
 
 
-class Framing(NamedTuple):
+@final
+class Framing:
     """How one body is delimited; `length` is in bytes and counts for `Delimiter.LENGTH`."""
 
-    by: Delimiter
-    length: int = 0
+    __slots__ = ("by", "length")
+
+    def __init__(self, by: int, length: int = 0) -> None:
+        self.by: Final = by
+        self.length: Final = length
 
 
 NO_BODY: Final = Framing(Delimiter.NOTHING)

@@ -4,7 +4,6 @@ What two parsers could read differently is an error, not a repair. The heads kee
 """
 
 import re
-from itertools import islice
 from typing import Final, final
 
 from gateway.errors import Refusal
@@ -151,20 +150,23 @@ def _request_line(raw: bytes, line: bytes) -> RequestHead:
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
     hop = _Hop()
-    find, forward = vocabulary.find, request.forward.append
-    for line in islice(lines, 1, None):
-        field = find(line) or vocabulary.classify(line)
+    known, forward = vocabulary.known, request.forward
+    for at in range(1, len(lines)):
+        line = lines[at]
+        field = known.get(line)
+        if field is None:
+            field = vocabulary.classify(line)
         role = field.role
-        if role is Role.FORWARD:
-            forward(line)
-        elif role is Role.WATCHED:
+        if role == Role.FORWARD:
+            forward.append(line)
+        elif role == Role.WATCHED:
             request.watched.setdefault(field.name, []).append(field)
-        elif role is Role.HOST and not request.host and _HOST(field.value) is not None:
+        elif role == Role.HOST and not request.host and _HOST(field.value) is not None:
             request.host = field.value
-        elif role is Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
+        elif role == Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
             request.expects_continue = True
-        elif role is not Role.DROP and hop.take(field):
-            forward(line)
+        elif role != Role.DROP and hop.take(field):
+            forward.append(line)
     if not request.host:
         raise Refusal("request_malformed", "The request names no host.")
     request.framing = request_framing(hop.length, chunked=hop.chunked)
@@ -176,16 +178,19 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
 
 def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
     hop = _Hop()
-    find, forward = vocabulary.find, response.forward.append
-    for line in islice(lines, 1, None):
-        field = find(line) or vocabulary.classify(line)
+    known, forward = vocabulary.known, response.forward
+    for at in range(1, len(lines)):
+        line = lines[at]
+        field = known.get(line)
+        if field is None:
+            field = vocabulary.classify(line)
         role = field.role
-        if role is Role.FORWARD:
-            forward(line)
-        elif role is Role.WATCHED:
+        if role == Role.FORWARD:
+            forward.append(line)
+        elif role == Role.WATCHED:
             response.watched.setdefault(field.name, []).append(field)
-        elif role is not Role.DROP and hop.take(field):
-            forward(line)
+        elif role != Role.DROP and hop.take(field):
+            forward.append(line)
     if hop.chunked and not response.keep:
         raise AmbiguousFramingError("Chunks in HTTP/1.0.")
     response.framing = response_framing(method, response.status, hop.length, chunked=hop.chunked)
@@ -211,15 +216,15 @@ class _Hop:
     def take(self, field: Field) -> bool:
         """Read a field of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
         role, name = field.role, field.name
-        if role is Role.CONNECTION:
+        if role == Role.CONNECTION:
             self.options |= _options(field)
             return False
         if name in self.seen or role not in _ONCE:
             raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")
         self.seen.add(name)
-        if role is Role.CONTENT_LENGTH:
+        if role == Role.CONTENT_LENGTH:
             self.length = content_length(field)
-        elif role is Role.TRANSFER_ENCODING:
+        elif role == Role.TRANSFER_ENCODING:
             self.chunked = is_chunked(field)
             return False
         return True

@@ -18,17 +18,18 @@ class Memory(Generic[V]):
     A byte string enters when it comes the second time, so that strings which never come again leave only their hash.
     """
 
-    __slots__ = ("_known", "_seen", "recall")
+    __slots__ = ("_entries", "_seen", "known")
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, V] = {}
-        self._seen: set[int] = set()
-        self.recall: Final = self._known.get
-        """What was kept for these bytes; None if nothing was."""
+    def __init__(self, entries: int = ENTRIES) -> None:
+        """`entries` is how many byte strings it knows at most; with 0 it remembers nothing."""
+        self._entries: Final = entries
+        self._seen: Final[set[int]] = set()
+        self.known: Final[dict[bytes, V]] = {}
+        """What was kept, to look up and not to change."""
 
     def keep(self, key: bytes, value: V) -> None:
         """Keep the value if the key has come before."""
-        if len(key) > LARGEST:
+        if len(key) > LARGEST or not self._entries:
             return
         mark = hash(key)
         if mark not in self._seen:
@@ -36,9 +37,6 @@ class Memory(Generic[V]):
                 self._seen.clear()
             self._seen.add(mark)
             return
-        if len(self._known) >= ENTRIES:
-            self._known.clear()
-        self._known[key] = value
-
-    def __len__(self) -> int:
-        return len(self._known)
+        if len(self.known) >= self._entries:
+            self.known.clear()
+        self.known[key] = value

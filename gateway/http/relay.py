@@ -1,7 +1,7 @@
 """Sends a finished request to its upstream and the response back, no faster than the slower side; knows no policy."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
 from gateway.clock import Clock
 from gateway.errors import Interrupted, Refusal
@@ -27,16 +27,17 @@ AT_ONCE: Final = 0.5
 _FIRST_FINAL, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 101, 204
 
 
+@final
 class Relay:
     """The way to the upstreams and back, with what all exchanges on it share."""
 
-    def __init__(self, pool: Pool, vocabulary: Vocabulary, limits: Limits, clock: Clock) -> None:
-        """`vocabulary` is that of response heads."""
+    def __init__(self, pool: Pool, vocabulary: Vocabulary, limits: Limits, clock: Clock, heads: Memory[ResponseHead]) -> None:
+        """`vocabulary` is that of response heads, and `heads` are those that came before."""
         self.pool: Final = pool
         self._vocabulary: Final = vocabulary
         self._limits: Final = limits
         self._clock: Final = clock
-        self._heads: Final[Memory[ResponseHead]] = Memory()
+        self._heads: Final = heads
 
     async def __call__(
         self, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome, judge_again: Callable[[], object]
@@ -110,7 +111,7 @@ class Relay:
         """Parse a response head; for HEAD the same bytes mean something else, so those are not remembered."""
         if method == "HEAD":
             return parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
-        response = self._heads.recall(head)
+        response = self._heads.known.get(head)
         if response is None:
             response = parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
             self._heads.keep(head, response)

@@ -31,7 +31,7 @@ def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> P
     principal = standing.remembered.get(token)
     if principal is None:
         principal = _verified(token, standing)
-        standing.remembered[token] = principal
+        standing.remember(token, principal)
     return principal
 
 
@@ -59,7 +59,10 @@ def _the_one_token(head: RequestHead, upstream: Upstream) -> bytes:
         raise Refusal("token_missing")
     if len(found) > 1:
         raise Refusal("request_malformed", "The request carries more than one token.")
-    return _bare(found[0])
+    field = found[0]
+    if field.token is None:
+        field.token = _bare(field)
+    return field.token
 
 
 def _bare(field: Field) -> bytes:

@@ -1,10 +1,10 @@
 """What a gateway knows of its authority: keys, epoch, revocations and how fresh they are; asks nobody while it decides."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, final
 
 import orjson
-from cachetools import FIFOCache
 
 from gateway import telemetry
 from gateway.clock import Clock
@@ -26,8 +26,11 @@ _log = telemetry.logger("standing")
 class Standing:
     """The subscriber's side of the feed. It fails closed: without a fresh heartbeat nothing is accepted."""
 
-    def __init__(self, clock: Clock, *, issuer: str, audience: str, tenant: str, prefix: str, max_staleness: float) -> None:
-        """`max_staleness` is in seconds of boot time; the rest is what a task token has to say."""
+    def __init__(
+        self, clock: Clock, *, issuer: str, audience: str, tenant: str, prefix: str, max_staleness: float,
+        tokens: int = TOKENS_REMEMBERED,
+    ) -> None:  # fmt: skip
+        """`max_staleness` is in seconds of boot time; the rest is what a task token has to say. `tokens` may be remembered."""
         self.clock: Final = clock
         self.issuer: Final = issuer
         self.audience: Final = audience
@@ -41,8 +44,9 @@ class Standing:
         self.signing_keys: Mapping[str, VerificationKey] = {}
         self.ended: Final[set[str]] = set()
         """The marks of everything that is revoked now."""
-        self.remembered: Final[FIFOCache[bytes, Principal]] = FIFOCache(TOKENS_REMEMBERED)
+        self.remembered: Final[OrderedDict[bytes, Principal]] = OrderedDict()
         """Verified tokens by their bytes. It holds what a signature proved, and nothing that can change afterwards."""
+        self._tokens: Final = tokens
         self._ending: Final[dict[str, float]] = {}
         self._forget_at = 0.0
 
@@ -80,6 +84,13 @@ class Standing:
         self.ended.add(revocation.mark)
 
     # What the steps of a request ask.
+
+    def remember(self, token: bytes, principal: Principal) -> None:
+        """Remember what these bytes proved to be; the oldest makes room for the newest."""
+        if self._tokens:
+            if len(self.remembered) >= self._tokens:
+                self.remembered.popitem(last=False)
+            self.remembered[token] = principal
 
     @property
     def stale(self) -> bool:

@@ -50,7 +50,7 @@ def _declaration(fields: list[Field] | None, read_before: Memory[DeclaredIntent]
     if len(fields) > 1:
         raise Refusal("intent_malformed", "The request carries more than one intent header.")
     value = fields[0].value
-    declared = read_before.recall(value)
+    declared = read_before.known.get(value)
     if declared is None:
         declared = parse(value)
         read_before.keep(value, declared)

@@ -8,25 +8,15 @@ from fakes.clock import TurnedClock
 from fakes.house import Build, House, RawClient, get
 
 from gateway.handle_request import handle_request
+from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
 from gateway.http.memory import ENTRIES, LARGEST, Memory
 from gateway.identity.standing import Standing
 
 
-class Forgetful(Memory):
-    """Keeps nothing."""
-
-    __slots__ = ()
-
-    def keep(self, key: bytes, value: object) -> None:
-        pass
-
-
-class NoTokens(dict):
-    """A cache of tokens that stays empty."""
-
-    def __setitem__(self, key: bytes, value: object) -> None:
-        pass
+def without_memory(vocabulary: Vocabulary) -> Vocabulary:
+    """The same vocabulary, which reads every line anew."""
+    return Vocabulary(roles=vocabulary._roles, dropped_prefixes=vocabulary._dropped_prefixes, remembers=False)
 
 
 async def beside(door: House) -> tuple[Listener, str]:
@@ -34,18 +24,19 @@ async def beside(door: House) -> tuple[Listener, str]:
     snapshot = door.doorward.snapshot
     known = snapshot.standing
     standing = Standing(
-        door.clock, issuer=known.issuer, audience=known.audience, tenant=known.tenant, prefix="dwt_", max_staleness=10.0
-    )
-    standing.remembered = NoTokens()
+        door.clock, issuer=known.issuer, audience=known.audience, tenant=known.tenant, prefix="dwt_", max_staleness=10.0,
+        tokens=0,
+    )  # fmt: skip
     await door.doorward.authority.feed.subscribe(standing)
     forgetful = replace(
         snapshot,
         standing=standing,
-        admission=snapshot.admission._replace(permitted=Forgetful()),
-        intents=snapshot.intents._replace(declarations=Forgetful()),
-        relay=type(snapshot.relay)(snapshot.relay.pool, snapshot.relay._vocabulary, snapshot.relay._limits, door.clock),
+        admission=snapshot.admission._replace(vocabulary=without_memory(snapshot.admission.vocabulary), permitted=Memory(0)),
+        intents=snapshot.intents._replace(declarations=Memory(0)),
+        relay=type(snapshot.relay)(
+            snapshot.relay.pool, without_memory(snapshot.relay._vocabulary), snapshot.relay._limits, door.clock, Memory(0)
+        ),
     )
-    forgetful.relay._heads = Forgetful()
     listener = Listener(
         lambda caller: handle_request(forgetful, caller), snapshot.admission.limits, door.doorward.sweep, door.clock
     )
@@ -103,7 +94,7 @@ async def test_answers_and_records_are_those_of_a_gateway_without_memory(house: 
             got.append((answer.status, code, answer.body if answer.status < 400 else b""))
         assert got[0] == got[1], request
         answers.add(got[0][:2])
-    assert len(door.doorward.snapshot.admission.permitted) > 10
+    assert len(door.doorward.snapshot.admission.permitted.known) > 10
     assert {(200, None), (401, "token_revoked"), (401, "token_expired"), (403, "intent_mismatch")} <= answers
     await clients[1].close()
     await listener.drain()
@@ -123,16 +114,16 @@ def test_a_memory_is_bounded_and_admits_only_what_comes_twice() -> None:
     """A string that comes once leaves a hash; neither many nor long ones make it grow without end."""
     memory: Memory[int] = Memory()
     memory.keep(b"once", 1)
-    assert memory.recall(b"once") is None
+    assert memory.known.get(b"once") is None
     memory.keep(b"once", 1)
-    assert memory.recall(b"once") == 1
+    assert memory.known.get(b"once") == 1
     for number in range(3 * ENTRIES):
         for _ in range(2):
             memory.keep(b"%d" % number, number)
-        assert len(memory) <= ENTRIES
+        assert len(memory.known) <= ENTRIES
     for _ in range(2):
         memory.keep(b"x" * (LARGEST + 1), 1)
-    assert memory.recall(b"x" * (LARGEST + 1)) is None
+    assert memory.known.get(b"x" * (LARGEST + 1)) is None
     for number in range(200_000):
         memory.keep(b"n%d" % number, number)
     assert len(memory._seen) <= 65_536

@@ -280,7 +280,7 @@ def test_a_forgotten_token_is_verified_again(standing: Standing, issuer: Any) ->
     token = made(issuer)
     first = authenticate(bearer(token), UPSTREAM, standing)
     for number in range(TOKENS_REMEMBERED):
-        standing.remembered[b"%d" % number] = first
+        standing.remember(b"%d" % number, first)
     assert token.encode() not in standing.remembered
     again = authenticate(bearer(token), UPSTREAM, standing)
     assert again == first

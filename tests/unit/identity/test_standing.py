@@ -50,7 +50,7 @@ def test_staleness_is_counted_in_boot_time(standing: Standing, clock: Any, monke
 def test_keys_of_another_issuer_are_passed_over(standing: Standing, issuer: Any) -> None:
     """Only the configured authority speaks for itself; what was remembered stays."""
     before = standing.signing_keys
-    standing.remembered[b"token"] = PRINCIPAL
+    standing.remember(b"token", PRINCIPAL)
     issuer.rotate("second")
     standing.keys("https://other.example", json.loads(issuer.jwks()))
     assert standing.signing_keys is before
@@ -59,7 +59,7 @@ def test_keys_of_another_issuer_are_passed_over(standing: Standing, issuer: Any)
 
 def test_new_keys_replace_the_old_ones_and_empty_the_memory(standing: Standing, issuer: Any) -> None:
     """A key that is gone signs nothing any more, and what it signed before is not remembered either."""
-    standing.remembered[b"token"] = PRINCIPAL
+    standing.remember(b"token", PRINCIPAL)
     issuer.rotate("second")
     standing.keys(issuer.url, json.loads(issuer.jwks()))
     assert set(standing.signing_keys) == {"second"}
@@ -81,7 +81,7 @@ def test_only_keys_for_task_tokens_are_taken(standing: Standing, issuer: Any, ch
 
 def test_a_new_epoch_empties_the_memory(standing: Standing) -> None:
     """The authority has lost its records: what was verified under the old ones counts for nothing."""
-    standing.remembered[b"token"] = PRINCIPAL
+    standing.remember(b"token", PRINCIPAL)
     standing.beat("first epoch", 1)
     assert b"token" in standing.remembered
     standing.beat("second epoch", 0)
@@ -90,7 +90,7 @@ def test_a_new_epoch_empties_the_memory(standing: Standing) -> None:
 
 def test_a_revocation_forgets_no_token_and_a_beat_no_revocation(standing: Standing, clock: Any) -> None:
     """What is remembered is what a signature proved; what has ended stands apart and stays."""
-    standing.remembered[b"token"] = PRINCIPAL
+    standing.remember(b"token", PRINCIPAL)
     standing.revoked(revocation(1, clock.seconds + 300))
     assert b"token" in standing.remembered
     assert standing.ended == {"task:t"}
@@ -148,7 +148,7 @@ def test_one_is_forgotten_and_the_others_stay(standing: Standing, clock: Any) ->
 def test_the_memory_of_tokens_is_bounded(standing: Standing) -> None:
     """However many tokens are shown, the oldest makes room for the newest."""
     for number in range(TOKENS_REMEMBERED + 10):
-        standing.remembered[b"%d" % number] = PRINCIPAL
+        standing.remember(b"%d" % number, PRINCIPAL)
     assert len(standing.remembered) == TOKENS_REMEMBERED
     assert b"9" not in standing.remembered
     assert b"10" in standing.remembered
