@@ -7,7 +7,7 @@ from typing import Final
 FIRST: Final = "0" * 64
 """What the first line of all names as the line before it."""
 
-_SEQ = re.compile(rb'\{"v":1,"seq":([1-9][0-9]{0,18}),').match
+_SEQ: Final = re.compile(rb'\{"v":1,"seq":([1-9][0-9]{0,18}),').match
 
 
 def digest(line: bytes) -> str:

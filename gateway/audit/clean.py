@@ -5,7 +5,7 @@ encoding. Secrets of other forms cannot be told from words, which is why no head
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, final
 from urllib.parse import unquote
 
@@ -19,7 +19,7 @@ _CACHED_STRINGS: Final = 4096
 _CACHED_LENGTH: Final = 256
 _ENCODINGS_LOOKED_THROUGH: Final = 3
 
-_TOKEN = re.compile(
+_TOKEN: Final = re.compile(
     r"dwt_[\w.~+/=%-]*"  # task tokens
     r"|eyJ[\w-]{6,}(?:\.[\w-]*)*"  # JWTs and other base64url JSON
     r"|(?<![A-Za-z0-9])(?:sk-|sk_live_|rk_live_|gh[opsur]_|github_pat_|glpat-|xox[abeprs]-|AKIA|AIza)[\w-]{12,}"
@@ -27,8 +27,8 @@ _TOKEN = re.compile(
 
 
 # Most strings are plain: nothing to escape, to cut or to replace in them.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~:,/@+ -]{0,128}").fullmatch
-_PREFIX = re.compile(r"[desrgxA](?:wt_|yJ|k-|k_live_|h[opsur]_|ithub_pat_|lpat-|ox[abeprs]-|KIA|Iza)").search
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~:,/@+ -]{0,128}").fullmatch
+_PREFIX: Final = re.compile(r"[desrgxA](?:wt_|yJ|k-|k_live_|h[opsur]_|ithub_pat_|lpat-|ox[abeprs]-|KIA|Iza)").search
 
 
 def clean(text: str, limit: int) -> str:
@@ -107,7 +107,7 @@ class QuotedList:
         self._most = most
         self._each = Quoted(limit)
 
-    def of(self, texts: Sequence[str]) -> str:
+    def of(self, texts: tuple[str, ...]) -> str:
         """The JSON form. When there are too many, the last element is the mark of a cut."""
         if not texts:
             return "[]"

@@ -126,7 +126,7 @@ class Members:
         made = _Decided(
             intent=(
                 f'"intent":{{"declared":{name.of(None if declared is None else declared.name)},'
-                f'"observed":{self._names.of([each.intent for each in observed])},"reason":'
+                f'"observed":{self._names.of(tuple([each.intent for each in observed]))},"reason":'
             ),
             upstream=f'"upstream":{name.of(upstream.name)},"method":',
             rest=(
@@ -145,7 +145,7 @@ class Members:
         head, upstream, principal, use = exchange.head, exchange.upstream, exchange.principal, exchange.use
         name = self._name
         declared = None if use is None else use.declared
-        observed = "null" if use is None else self._names.of([each.intent for each in use.observed])
+        observed = "null" if use is None else self._names.of(tuple([each.intent for each in use.observed]))
         known = head if use is None else use.operation
         method, path = (None, None) if known is None else (known.method, known.path)
         caller = self.caller(principal).full

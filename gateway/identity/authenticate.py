@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway.errors import Refusal
 from gateway.http.fields import Field
@@ -17,7 +17,7 @@ MOST_INTENTS: Final = 256
 SKEW: Final = 30.0
 """Seconds by which an authority's clock may be ahead. Expiry has no leeway at all."""
 
-_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullmatch
+_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullmatch
 
 
 def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> Principal:
@@ -48,7 +48,7 @@ def still_good(principal: Principal, standing: Standing) -> Current:
         raise Refusal("token_invalid", "The authority has lost its records since this token was issued.")
     if not standing.ended.isdisjoint(principal.marks):
         raise Refusal("token_revoked")
-    return Current(principal)
+    return cast("Current", principal)
 
 
 def _the_one_token(head: RequestHead, upstream: Upstream) -> bytes:

@@ -81,7 +81,7 @@ def test_the_cache_is_bounded():
 
 def test_lists_and_maps_are_bounded():
     """Too many elements are cut; of a map as of a list."""
-    assert orjson.loads(QuotedList(3, 8).of(["a", "b", "c", "d"])) == ["a", "b", "…"]
+    assert orjson.loads(QuotedList(3, 8).of(("a", "b", "c", "d"))) == ["a", "b", "…"]
     assert orjson.loads(QuotedMap(2, 8, 8).of({"a": "1", "b": "2", "c": "3"})) == {"a": "1", "b": "2"}
     assert QuotedList(3, 8).of(()) == "[]"
     assert QuotedMap(2, 8, 8).of({}) == "{}"
