@@ -11,6 +11,7 @@ from gateway.http.admit import Admission, admit
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import request_vocabulary
+from gateway.http.framing import Delimiter
 from gateway.http.limits import Limits
 from gateway.http.memory import Memory
 from gateway.http.waiting import Wait
@@ -103,7 +104,7 @@ class Reader:
         try:
             head = admit(caller, self._admission)
             caller.expect(head)
-            keeper = Keeper(chunked=head.framing.by.name == "CHUNKS")
+            keeper = Keeper(chunked=head.framing.by == Delimiter.CHUNKS)
             target = head.target.path + ("" if head.target.query is None else "?" + head.target.query)
             entry = Read(head.method, target, b"", whole=False)
             self.read.append(entry)
