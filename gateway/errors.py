@@ -8,69 +8,122 @@ Interrupted                 a request ends without an answer: nobody is left to 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 DOCUMENTATION: Final = "https://doorward.example/refusals"
+
+ProxyError = Literal[
+    "connection_limit_reached",
+    "connection_refused",
+    "connection_terminated",
+    "connection_timeout",
+    "destination_ip_prohibited",
+    "destination_ip_unroutable",
+    "destination_not_found",
+    "destination_unavailable",
+    "dns_error",
+    "http_protocol_error",
+    "http_request_denied",
+    "http_request_error",
+    "http_response_header_section_size",
+    "http_response_incomplete",
+    "http_response_timeout",
+    "http_response_transfer_coding",
+    "proxy_configuration_error",
+    "proxy_internal_error",
+    "proxy_internal_response",
+    "tls_certificate_error",
+    "tls_protocol_error",
+]
+"""The types of RFC 9209 §2.3 that `Proxy-Status` can name here: words that every intermediary shares, and no text of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One row of the table of refusals (RFC 9457): what a caller may know, and what it should do next."""
+    """One row of the table of refusals (RFC 9457): what a caller may know, and what it should do next.
+
+    `error` is what `Proxy-Status` says of it, unless the place that refuses knows it more exactly.
+    """
 
     code: str
     status: int
+    error: ProxyError
     title: str
     remedy: str
 
 
 _ROWS: Final = (
-    Problem("request_malformed", 400, "The request is not one that every HTTP parser would read alike.",
+    Problem("request_malformed", 400, "http_request_error",
+            "The request is not one that every HTTP parser would read alike.",
             "Send one well-formed HTTP/1.1 request with a plain path."),
-    Problem("intent_malformed", 400, "The Agent-Intent header cannot be read.",
+    Problem("intent_malformed", 400, "http_request_error",
+            "The Agent-Intent header cannot be read.",
             'Send exactly one header such as Agent-Intent: invoices.read;reason="close March".'),
-    Problem("token_missing", 401, "No task token came with the request.",
+    Problem("token_missing", 401, "http_request_denied",
+            "No task token came with the request.",
             "Get a task token from the authority and send it as Authorization: Bearer <token>."),
-    Problem("token_invalid", 401, "The task token is not one that this gateway accepts.",
+    Problem("token_invalid", 401, "http_request_denied",
+            "The task token is not one that this gateway accepts.",
             "Get a new task token from the authority that this gateway trusts."),
-    Problem("token_expired", 401, "The task token has expired.",
+    Problem("token_expired", 401, "http_request_denied",
+            "The task token has expired.",
             "Renew the token of this task at the authority, or open a new task."),
-    Problem("token_revoked", 401, "Access was revoked: the token, its task or its agent has ended.",
+    Problem("token_revoked", 401, "http_request_denied",
+            "Access was revoked: the token, its task or its agent has ended.",
             "Do not retry with this token. Open a new task if there is still work to do."),
-    Problem("intent_missing", 403, "The request declares no intent.",
+    Problem("intent_missing", 403, "http_request_denied",
+            "The request declares no intent.",
             "Say what the request is for in an Agent-Intent header, with an intent that the token carries."),
-    Problem("intent_not_granted", 403, "The declared intent is not granted to this task.",
+    Problem("intent_not_granted", 403, "http_request_denied",
+            "The declared intent is not granted to this task.",
             "Declare an intent of the token, or ask the authority for a token with the intent."),
-    Problem("intent_mismatch", 403, "The operation is not part of the declared intent.",
+    Problem("intent_mismatch", 403, "http_request_denied",
+            "The operation is not part of the declared intent.",
             "Declare the intent that this operation belongs to, or call an operation of the declared intent."),
-    Problem("denied", 403, "A denial in the policy forbids this operation.",
+    Problem("denied", 403, "http_request_denied",
+            "A denial in the policy forbids this operation.",
             "Do not retry. The operator of this gateway forbids it."),
-    Problem("tenant_mismatch", 403, "The token belongs to another tenant.",
+    Problem("tenant_mismatch", 403, "http_request_denied",
+            "The token belongs to another tenant.",
             "Use a token of the tenant that owns this upstream."),
-    Problem("upstream_unknown", 404, "No upstream answers at this path.",
+    Problem("upstream_unknown", 404, "destination_not_found",
+            "No upstream answers at this path.",
             "Check the first segments of the path against the gateway's upstreams."),
-    Problem("method_refused", 405, "TRACE and CONNECT are not served.",
+    Problem("method_refused", 405, "http_request_error",
+            "TRACE and CONNECT are not served.",
             "Use another method."),
-    Problem("body_too_large", 413, "The request body is larger than the gateway admits.",
+    Problem("body_too_large", 413, "http_request_error",
+            "The request body is larger than the gateway admits.",
             "Send a smaller body, or several requests."),
-    Problem("limit_exceeded", 429, "A limit for this upstream is used up.",
+    Problem("limit_exceeded", 429, "http_request_denied",
+            "A limit for this upstream is used up.",
             "Wait for as long as Retry-After says, then retry."),
-    Problem("head_too_large", 431, "The request head is larger than the gateway admits.",
+    Problem("head_too_large", 431, "http_request_error",
+            "The request head is larger than the gateway admits.",
             "Send fewer or shorter header fields."),
-    Problem("internal", 500, "The gateway failed.",
+    Problem("internal", 500, "proxy_internal_error",
+            "The gateway failed.",
             "Report the request id to the operator of this gateway."),
-    Problem("upstream_failed", 502, "The upstream did not give a usable answer.",
+    Problem("upstream_failed", 502, "http_protocol_error",
+            "The upstream did not give a usable answer.",
             "Retry later if the operation may be repeated."),
-    Problem("credential_unavailable", 503, "The upstream's credential cannot be had now.",
+    Problem("credential_unavailable", 503, "proxy_internal_error",
+            "The upstream's credential cannot be had now.",
             "Retry later; the operator of this gateway has to restore the credential."),
-    Problem("credential_expired", 503, "The upstream's static credential has outlived its exception.",
+    Problem("credential_expired", 503, "proxy_configuration_error",
+            "The upstream's static credential has outlived its exception.",
             "Ask the owner of the credential to review or replace it."),
-    Problem("revocations_stale", 503, "The gateway cannot tell what was revoked lately.",
+    Problem("revocations_stale", 503, "proxy_internal_error",
+            "The gateway cannot tell what was revoked lately.",
             "Retry later; the gateway has lost its authority."),
-    Problem("audit_unavailable", 503, "The gateway cannot record requests now, so it refuses them.",
+    Problem("audit_unavailable", 503, "proxy_internal_error",
+            "The gateway cannot record requests now, so it refuses them.",
             "Retry later; the operator of this gateway has to restore the audit log."),
-    Problem("overloaded", 503, "The gateway has no room for another request.",
+    Problem("overloaded", 503, "proxy_internal_response",
+            "The gateway has no room for another request.",
             "Wait for as long as Retry-After says, then retry."),
-    Problem("upstream_timeout", 504, "The upstream did not answer in time.",
+    Problem("upstream_timeout", 504, "http_response_timeout",
+            "The upstream did not answer in time.",
             "Retry later if the operation may be repeated."),
 )  # fmt: skip
 
@@ -81,12 +134,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = {row.code: row for row in _ROWS}
 class Refusal(Exception):
     """A step says no. What it holds may be shown to the caller: never a secret, a token or an internal text."""
 
-    def __init__(self, code: str, detail: str = "", *, retry_after: int | None = None) -> None:
-        """`code` is a key of the table; `detail` tells an agent about this case; `retry_after` is in seconds."""
+    def __init__(self, code: str, detail: str = "", *, retry_after: int | None = None, error: ProxyError | None = None) -> None:
+        """`code` is a key of the table; `detail` tells an agent about this case; `retry_after` is in seconds.
+
+        `error` is the type for `Proxy-Status` where the table's is less exact.
+        """
         super().__init__(code)
         self.problem: Final = PROBLEMS[code]
         self.detail: Final = detail or self.problem.title
         self.retry_after: Final = retry_after
+        self.error: Final[ProxyError] = error or self.problem.error
 
     @property
     def code(self) -> str:

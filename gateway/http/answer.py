@@ -9,6 +9,12 @@ from gateway.errors import DOCUMENTATION, Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+# RFC 9209: with this a machine tells our answer from the upstream's, whatever stands in the body.
+_HEAD: Final = (
+    b"HTTP/1.1 %d %b\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n"
+    b"Proxy-Status: doorward; error=%b\r\n"
+)
+
 # RFC 6750 §3.1: no error code when no token came, so that a caller can tell "who are you" from "not with this".
 _CHALLENGE: Final = b'WWW-Authenticate: Bearer realm="doorward"\r\n'
 _INVALID_TOKEN: Final = b'WWW-Authenticate: Bearer realm="doorward", error="invalid_token", error_description="%b"\r\n'
@@ -29,11 +35,7 @@ def problem(refusal: Refusal, request_id: str, *, keep: bool, without_body: bool
             "remedy": row.remedy,
         }
     )
-    head = b"HTTP/1.1 %d %b\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n" % (
-        row.status,
-        HTTPStatus(row.status).phrase.encode("ascii"),
-        len(body),
-    )
+    head = _HEAD % (row.status, HTTPStatus(row.status).phrase.encode("ascii"), len(body), refusal.error.encode("ascii"))
     if row.status == _UNAUTHORIZED:
         head += _CHALLENGE if row.code == "token_missing" else _INVALID_TOKEN % row.code.encode("ascii")
     if row.code == "method_refused":

@@ -5,11 +5,11 @@ import errno
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from gateway.errors import Refusal
+from gateway.errors import ProxyError, Refusal
 from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
 
@@ -18,6 +18,14 @@ _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 MOST_ADDRESSES: Final = 4
 """How many addresses of a name are tried, one after the other."""
+_UNREACHABLE: Final[ProxyError] = "destination_unavailable"
+_ERROR_TYPES: Final[Mapping[int, ProxyError]] = {
+    errno.ECONNREFUSED: "connection_refused",
+    errno.ECONNRESET: "connection_terminated",
+    errno.ETIMEDOUT: "connection_timeout",
+    errno.EHOSTUNREACH: "destination_ip_unroutable",
+    errno.ENETUNREACH: "destination_ip_unroutable",
+}
 
 
 async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> UpstreamConnection | Refusal:
@@ -29,8 +37,12 @@ async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> Up
     try:
         context = _tls(upstream.ca) if upstream.origin.scheme == "https" else None
     except (OSError, ValueError):
-        return Refusal("upstream_failed", f"The certificates to verify the upstream {upstream.name} with cannot be read.")
-    problem = "no address"
+        return Refusal(
+            "upstream_failed",
+            f"The certificates to verify the upstream {upstream.name} with cannot be read.",
+            error="proxy_configuration_error",
+        )
+    problem, error_type = "no address", _UNREACHABLE
     addresses = await _permitted_addresses(upstream)
     if isinstance(addresses, Refusal):
         return addresses
@@ -44,16 +56,21 @@ async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> Up
                 server_hostname=upstream.origin.host if context is not None else None,
             )
         except ssl.SSLCertVerificationError:
-            problem = "its certificate does not verify"
+            problem, error_type = "its certificate does not verify", "tls_certificate_error"
         except ssl.SSLError:
-            problem = "the TLS handshake failed"
+            problem, error_type = "the TLS handshake failed", "tls_protocol_error"
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                return Refusal("overloaded", "The gateway has no file descriptor left for a connection.", retry_after=1)
-            problem = "it refuses connections"
+                return Refusal(
+                    "overloaded",
+                    "The gateway has no file descriptor left for a connection.",
+                    retry_after=1,
+                    error="connection_limit_reached",
+                )
+            problem, error_type = "it refuses connections", _ERROR_TYPES.get(error.errno or 0, _UNREACHABLE)
         else:
             return connection
-    return Refusal("upstream_failed", f"The upstream {upstream.name} cannot be reached: {problem}.")
+    return Refusal("upstream_failed", f"The upstream {upstream.name} cannot be reached: {problem}.", error=error_type)
 
 
 async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
@@ -61,13 +78,14 @@ async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
-        return Refusal("upstream_failed", f"The name of the upstream {upstream.name} cannot be resolved.")
+        return Refusal("upstream_failed", f"The name of the upstream {upstream.name} cannot be resolved.", error="dns_error")
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     permitted = [address for address in addresses if is_permitted(address, upstream.networks)]
     if not permitted:
         return Refusal(
             "upstream_failed",
             f"The upstream {upstream.name} resolves to no address in the networks that its configuration names.",
+            error="destination_ip_prohibited",
         )
     return permitted
 

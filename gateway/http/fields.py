@@ -138,8 +138,12 @@ def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
 
-PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "set-cookie", "www-authenticate"))
-"""Response headers that reach a caller only from upstreams whose configuration says so."""
+PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "proxy-status", "set-cookie", "www-authenticate"))
+"""Response headers that reach a caller only from upstreams whose configuration says so.
+
+`Proxy-Status` is one of them so that what it says is said by this gateway, and nothing tells of the network behind it
+(RFC 9209 §4) unless the operator wants to see the whole chain.
+"""
 
 
 def response_vocabulary() -> Vocabulary:

@@ -119,7 +119,11 @@ def parse_response(head: bytes, vocabulary: Vocabulary, *, method: str, most_lin
     """Parse the head of a response to `method`. Raises `Refusal` with `upstream_failed`."""
     lines = head.split(b"\r\n")
     if len(lines) > most_lines + 1:
-        raise Refusal("upstream_failed", "The upstream's response has too many header fields.")
+        raise Refusal(
+            "upstream_failed",
+            "The upstream's response has too many header fields.",
+            error="http_response_header_section_size",
+        )
     parts = _STATUS_LINE(lines[0])
     if parts is None:
         raise Refusal("upstream_failed", "The upstream did not answer in HTTP/1.1.")

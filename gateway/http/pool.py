@@ -51,7 +51,11 @@ class Pool:
 
         wait: Wait[asyncio.Task[UpstreamConnection | Refusal]] = Wait(
             key.upstream.connect_timeout,
-            lambda: Refusal("upstream_timeout", f"No connection to the upstream {key.upstream.name} in time."),
+            lambda: Refusal(
+                "upstream_timeout",
+                f"No connection to the upstream {key.upstream.name} in time.",
+                error="connection_timeout",
+            ),
         )
         task = self._clock.spawn(dial(key.upstream, make), f"dial {key.upstream.name}")
         task.add_done_callback(lambda done: caller.resume(wait, done))

@@ -19,7 +19,9 @@ class StaleConnectionError(Refusal):
     """The upstream closed a connection before it answered anything: it may not even have seen the request."""
 
     def __init__(self) -> None:
-        super().__init__("upstream_failed", "The upstream closed the connection without an answer.")
+        super().__init__(
+            "upstream_failed", "The upstream closed the connection without an answer.", error="connection_terminated"
+        )
 
 
 @final
@@ -80,7 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._silent:
             caller.interrupt(StaleConnectionError())
         else:
-            caller.interrupt(Refusal("upstream_failed", "The upstream closed the connection before its response was complete."))
+            caller.interrupt(_incomplete())
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a response head or body; outside an exchange they could be read as the next caller's answer."""
@@ -193,7 +195,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._ahead.count(b"\n") != self._ahead.count(b"\r\n"):
             caller.interrupt(Refusal("upstream_failed", "The upstream ends a line of its response head in LF without CR."))
         elif len(self._ahead) > self._largest_head:
-            caller.interrupt(Refusal("upstream_failed", "The upstream's response head is too large."))
+            caller.interrupt(_too_large())
 
     def _pass_on(self, caller: Downstream, body: Body, data: bytes) -> None:
         try:
@@ -212,5 +214,19 @@ class UpstreamConnection(asyncio.Protocol):
             caller.resume(self._body_wait, None)
 
 
+def _incomplete() -> Refusal:
+    return Refusal(
+        "upstream_failed",
+        "The upstream closed the connection before its response was complete.",
+        error="http_response_incomplete",
+    )
+
+
+def _too_large() -> Refusal:
+    return Refusal("upstream_failed", "The upstream's response head is too large.", error="http_response_header_section_size")
+
+
 def _broken(error: BrokenChunkError) -> Refusal:
-    return Refusal("upstream_failed", f"The upstream's chunked response is broken: {error}")
+    return Refusal(
+        "upstream_failed", f"The upstream's chunked response is broken: {error}", error="http_response_transfer_coding"
+    )

@@ -43,7 +43,10 @@ def spend(_permit: Permit, upstream: Upstream, counters: Counters) -> Spent:
     count = counters.in_flight.get(name, 0)
     if count >= upstream.concurrent:
         raise Refusal(
-            "limit_exceeded", f"{upstream.concurrent} requests to {name} are under way, and no more at once.", retry_after=1
+            "limit_exceeded",
+            f"{upstream.concurrent} requests to {name} are under way, and no more at once.",
+            retry_after=1,
+            error="connection_limit_reached",
         )
     counters.in_flight[name] = count + 1
     return Spent(counters, name)

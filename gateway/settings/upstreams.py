@@ -108,7 +108,7 @@ class UpstreamRule(Config):
     token_in: tuple[TokenPlaceText, ...] = ()
     """Headers besides Authorization where an agent may put the task token, for unmodified SDKs; they are emptied first."""
     passed: tuple[PassedText, ...] = Field(default=(), alias="pass")
-    """Response headers that are otherwise dropped: `alt-svc`, `proxy-authenticate`, `set-cookie`, `www-authenticate`."""
+    """Response headers otherwise dropped: `alt-svc`, `proxy-authenticate`, `proxy-status`, `set-cookie`, `www-authenticate`."""
     networks: Annotated[tuple[NetworkText, ...], Field(min_length=1)] = ("public",)
     """Where its name may resolve to: `public`, or CIDRs. Loopback, private and metadata addresses only if they are named."""
     limits: UpstreamLimitsRule = UpstreamLimitsRule()

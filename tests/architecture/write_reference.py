@@ -95,12 +95,17 @@ def _refusals() -> Iterator[str]:
     yield (
         "What the gateway answers when it says no: `application/problem+json` (RFC 9457) with `type`, `title`, `status`,\n"
         "`detail`, `code`, `request_id` and `remedy`. The code is the same in answers, records and metrics, and never changes\n"
-        f"its meaning; `type` is `{DOCUMENTATION}#` and the code. {_GENERATED}\n"
+        f"its meaning; `type` is `{DOCUMENTATION}#` and the code. {_GENERATED}\n\n"
+        "Every refusal also carries `Proxy-Status: doorward; error=…` (RFC 9209): a machine tells it from an answer of\n"
+        "the upstream. An upstream's own `Proxy-Status` is dropped unless its `pass` names it. The error type below\n"
+        "stands there unless the gateway knows it more exactly, as `dns_error`, `connection_refused`, `connection_timeout`,\n"
+        "`tls_certificate_error` or `http_response_incomplete` for an upstream that failed.\n"
     )
-    yield "| code | status | what it means | what to do next |"
-    yield "|---|---|---|---|"
+    yield "| code | status | error type | what it means | what to do next |"
+    yield "|---|---|---|---|---|"
     for row in PROBLEMS.values():
-        yield f'| <a id="{row.code}"></a>[`{row.code}`](#{row.code}) | {row.status} | {row.title} | {row.remedy} |'
+        anchor = f'<a id="{row.code}"></a>[`{row.code}`](#{row.code})'
+        yield f"| {anchor} | {row.status} | `{row.error}` | {row.title} | {row.remedy} |"
 
 
 def _commands() -> Iterator[str]:

@@ -262,6 +262,13 @@ def test_an_ambiguous_response_is_the_upstreams_failure(first: bytes, lines: tup
 
 def test_cookies_and_challenges_of_an_upstream_are_set_aside() -> None:
     """They reach the caller only where the configuration passes them."""
-    head = response(b"Set-Cookie: a", b"WWW-Authenticate: Basic", b"Proxy-Authenticate: Basic", b"Alt-Svc: x", b"ETag: 1")
+    head = response(
+        b"Set-Cookie: a",
+        b"WWW-Authenticate: Basic",
+        b"Proxy-Authenticate: Basic",
+        b"Alt-Svc: x",
+        b"Proxy-Status: p",
+        b"ETag: 1",
+    )
     assert head.forward == [b"ETag: 1"]
-    assert set(head.watched) == {"set-cookie", "www-authenticate", "proxy-authenticate", "alt-svc"}
+    assert set(head.watched) == {"set-cookie", "www-authenticate", "proxy-authenticate", "alt-svc", "proxy-status"}
