@@ -5,6 +5,7 @@ from typing import Final, final
 
 from gateway.http.fields import Field
 
+_FIRST_FINAL: Final = 200
 _DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
 
 
@@ -64,10 +65,18 @@ def request_framing(length: int | None, *, chunked: bool) -> Framing:
 
 
 def response_framing(method: str, status: int, length: int | None, *, chunked: bool) -> Framing:
-    """The framing of the final response to `method` (RFC 9112 §6.3): HEAD, 204 and 304 have no body whatever they announce."""
+    """The framing of a response to `method` (RFC 9112 §6.3): HEAD, 204 and 304 have no body whatever they announce.
+
+    An interim response has none either, and one that announces a body is refused: a reader that believed it would take the
+    final head for content.
+    """
     if chunked and length is not None:
         raise AmbiguousFramingError("Content-Length and Transfer-Encoding stand side by side.")
     if method == "HEAD" or status in (204, 304):
+        return NO_BODY
+    if status < _FIRST_FINAL:
+        if chunked or length:
+            raise AmbiguousFramingError("An interim response announces a body.")
         return NO_BODY
     if chunked:
         return CHUNKED

@@ -19,12 +19,12 @@ from gateway.http.waiting import Wait
 from gateway.model import Outcome, Upstream
 
 MOST_INTERIM: Final = 16
-"""How many interim responses are passed over before the upstream is given up."""
+"""How many interim responses an upstream may send before it is given up."""
 REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Safe methods (RFC 9110 §9.2.1). PUT and DELETE are idempotent too, but nobody should find one done twice."""
 AT_ONCE: Final = 0.5
 """Seconds within which a kept connection must turn out to be dead for a request to be sent again."""
-_FIRST_FINAL, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 101, 204
+_FIRST_FINAL, _CONTINUE, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 100, 101, 204
 
 
 @final
@@ -78,7 +78,7 @@ class Relay:
         try:
             connection.begin(caller, outbound.head)
             caller.start_sending(connection, invite=head.expects_continue)
-            response = await self._final_head(connection, upstream, head.method)
+            response = await self._final_head(connection, upstream, head, caller)
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
             body = follow(response.framing)
@@ -96,15 +96,19 @@ class Relay:
             else:
                 connection.abort()
 
-    async def _final_head(self, connection: UpstreamConnection, upstream: Upstream, method: str) -> ResponseHead:
+    async def _final_head(
+        self, connection: UpstreamConnection, upstream: Upstream, head: RequestHead, caller: Downstream
+    ) -> ResponseHead:
+        """The final response; interim ones go on to the caller, but for 100: that was answered here (RFC 9110 §15.2)."""
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
-            head = await connection.response_head(wait)
-            response = self._parse(head, method)
+            response = self._parse(await connection.response_head(wait), head.method)
             if response.status >= _FIRST_FINAL:
                 return response
             if response.status == _SWITCHING_PROTOCOLS:
                 raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
+            if response.status != _CONTINUE:
+                caller.write(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
 
     def _parse(self, head: bytes, method: str) -> ResponseHead:
@@ -124,11 +128,20 @@ def _answer_lines(response: ResponseHead, upstream: Upstream) -> list[bytes]:
     for name, fields in response.watched.items():
         if name in upstream.passed:
             lines += [field.line for field in fields]
-    if response.status == _NO_CONTENT:  # RFC 9110 §8.6: it must not announce a length
-        lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
+    if response.status == _NO_CONTENT:
+        lines = _without_length(lines)
     if response.framing.by in (Delimiter.CHUNKS, Delimiter.CLOSE):
         lines.append(b"Transfer-Encoding: chunked")
     return lines
+
+
+def _interim(response: ResponseHead, upstream: Upstream) -> bytes:
+    return b"\r\n".join([*_without_length(_answer_lines(response, upstream)), b"\r\n"])
+
+
+def _without_length(lines: list[bytes]) -> list[bytes]:
+    """Neither 1xx nor 204 may announce a length (RFC 9110 §8.6)."""
+    return [line for line in lines if not line.lower().startswith(b"content-length:")]
 
 
 def _late() -> Refusal:

@@ -62,13 +62,13 @@ async def test_an_unwanted_body_is_waited_for_only_so_long(house: Build) -> None
 
 
 @pytest.mark.parametrize(("interim", "status"), [(MOST_INTERIM - 1, 200), (MOST_INTERIM, 502)])
-async def test_interim_responses_are_passed_over_only_so_often(house: Build, interim: int, status: int) -> None:
+async def test_interim_responses_are_taken_only_so_often(house: Build, interim: int, status: int) -> None:
     """An upstream that goes on with hints and never answers is given up, with its connection."""
 
     async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await upstream.request(reader)
         for _ in range(interim):
-            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await writer.drain()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         await writer.drain()

@@ -118,13 +118,11 @@ async def test_expect_is_answered_only_for_a_permitted_request(house: Build) -> 
 
 
 async def test_responses_end_as_their_upstream_ended_them(house: Build) -> None:
-    """Chunked and close-delimited responses reach the caller as chunks; interim responses are passed over."""
+    """Chunked and close-delimited responses reach the caller as chunks."""
 
     async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await upstream.request(reader)
-        writer.write(
-            b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
-        )
+        writer.write(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await writer.drain()
         await asyncio.sleep(0.02)
         writer.write(b"0\r\n\r\n")
@@ -150,7 +148,7 @@ async def test_responses_end_as_their_upstream_ended_them(house: Build) -> None:
         (b"nonsense\r\n\r\n", 502, True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 502, True),
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502, True),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20, 502, True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 20, 502, True),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40_000, 502, True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", 200, False),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 200, False),

@@ -229,10 +229,12 @@ def test_a_line_that_repeats_is_remembered_by_its_own_bytes() -> None:
         ((b"Transfer-Encoding: chunked",), "GET", b"200 OK", Delimiter.CHUNKS),
         ((), "GET", b"200 OK", Delimiter.CLOSE),
         ((b"Content-Length: 0",), "GET", b"200", Delimiter.NOTHING),
+        ((), "GET", b"103 Early Hints", Delimiter.NOTHING),
+        ((b"Content-Length: 0",), "GET", b"100 Continue", Delimiter.NOTHING),
     ],
 )
 def test_the_body_of_a_response_is_delimited(lines: tuple[bytes, ...], method: str, status: bytes, by: int) -> None:
-    """RFC 9112 §6.3, for the final response to a method."""
+    """RFC 9112 §6.3, for interim and final responses."""
     assert response(*lines, first=b"HTTP/1.1 " + status, method=method).framing.by is by
 
 
@@ -251,6 +253,9 @@ def test_the_body_of_a_response_is_delimited(lines: tuple[bytes, ...], method: s
         (b"HTTP/1.1 600 OK", ()),
         (b"ICY 200 OK", ()),
         (b"HTTP/1.1 200 O\x00K", ()),
+        (b"HTTP/1.1 103 Early Hints", (b"Content-Length: 5",)),
+        (b"HTTP/1.1 103 Early Hints", (b"Transfer-Encoding: chunked",)),
+        (b"HTTP/1.1 099 Too Early", ()),
     ],
 )
 def test_an_ambiguous_response_is_the_upstreams_failure(first: bytes, lines: tuple[bytes, ...]) -> None:
