@@ -1,6 +1,6 @@
 """Follows a body to its end, whichever way it is delimited; knows nothing of who sends it to whom."""
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from gateway.http.chunked import LAST_CHUNK, ChunkedBody, as_chunk
 from gateway.http.framing import Delimiter, Framing
@@ -61,30 +61,32 @@ class LengthBody:
 class ClosedBody:
     """A body that ends with its connection; passed on in chunks, so that the receiver can tell a whole one from a cut one."""
 
-    __slots__ = ("done", "payload", "rest")
+    __slots__ = ("_framed", "done", "payload", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, *, framed: bool = True) -> None:
+        """Without `framed` it is passed on as it comes."""
+        self._framed: Final = framed
         self.done = False
         self.payload = 0
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Pass everything on, as a chunk."""
+        """Pass everything on."""
         if not data:
             return b""
         self.payload += len(data)
-        return as_chunk(data)
+        return as_chunk(data) if self._framed else data
 
     def end(self) -> bytes:
         """The sender closed the connection in good order."""
         self.done = True
-        return LAST_CHUNK
+        return LAST_CHUNK if self._framed else b""
 
 
-def follow(framing: Framing) -> Body:
-    """The follower for a body that is delimited this way."""
+def follow(framing: Framing, *, framed: bool = True) -> Body:
+    """The follower for a body that is delimited this way. Without `framed` no chunk framing is passed on, for HTTP/1.0."""
     if framing.by == Delimiter.LENGTH:
         return LengthBody(framing.length)
     if framing.by == Delimiter.CHUNKS:
-        return ChunkedBody()
-    return ClosedBody() if framing.by == Delimiter.CLOSE else NoBody()
+        return ChunkedBody(framed=framed)
+    return ClosedBody(framed=framed) if framing.by == Delimiter.CLOSE else NoBody()

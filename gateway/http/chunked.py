@@ -23,9 +23,11 @@ class BrokenChunkError(Exception):
 class ChunkedBody:
     """The state of one chunked body. Feed it what arrives, pass on what it returns, until `done`."""
 
-    __slots__ = ("_after", "_left", "_line", "_trailer", "done", "payload", "rest")
+    __slots__ = ("_after", "_framed", "_left", "_line", "_trailer", "done", "payload", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, *, framed: bool = True) -> None:
+        """Without `framed` only the content is passed on."""
+        self._framed: Final = framed
         self.done = False
         self.payload = 0
         """Bytes of content so far, without the framing."""
@@ -55,7 +57,9 @@ class ChunkedBody:
                 break
             line, at = self._line + data[at : end + 1], end + 1
             self._line = b""
-            passed.append(self._read_line(line))
+            framing = self._read_line(line)
+            if self._framed:
+                passed.append(framing)
         if self.done:
             self.rest = data[at:]
         return passed[0] if len(passed) == 1 else b"".join(passed)

@@ -1,17 +1,19 @@
 """One client connection: collects heads, follows request bodies, drives the life of a request; knows no steps of that life."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, cast, final
+import socket
+import struct
+from collections.abc import Coroutine
+from typing import Any, Final, cast, final
 
 from gateway.errors import Interrupted, Refusal
 from gateway.http.answer import CONTINUE, problem
 from gateway.http.body import Body, follow
 from gateway.http.chunked import BrokenChunkError
-from gateway.http.deadlines import Sweep, ticks
+from gateway.http.deadlines import ticks
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
-from gateway.http.limits import Limits
+from gateway.http.house import House, Receiver
 from gateway.http.waiting import Wait
 from gateway.model import Outcome
 
@@ -21,30 +23,9 @@ LINGERING_BYTES: Final = 1024 * 1024
 LINGERING_SECONDS: Final = 2.0
 """How much and how long an unwanted body is read, so that the caller gets to see the answer before the connection ends."""
 
+# Closing throws away what is unsent and says so to the peer (RST): SO_LINGER, on, for no time.
+_RESET: Final = struct.pack("ii", 1, 0)
 _UPSTREAM_FULL, _TOO_EARLY, _TOO_FAR_AHEAD = 1, 2, 4
-
-
-class Receiver(Protocol):
-    """Where the body of a request goes."""
-
-    def send_body(self, data: bytes) -> None:
-        """Pass bytes on."""
-
-    def hold(self) -> None:
-        """Stop reading the response: the caller is slow."""
-
-    def release_hold(self) -> None:
-        """Go on reading."""
-
-
-class House(Protocol):
-    """What all connections of a listener share."""
-
-    limits: Limits
-    sweep: Sweep
-    draining: bool
-    connections: set["Downstream"]
-    serve: Callable[["Downstream"], Coroutine[Wait[Any], Any, None]]
 
 
 @final
@@ -65,6 +46,7 @@ class Downstream(asyncio.Protocol):
         "_patience",
         "_raw",
         "_receiver",
+        "_reset",
         "_transport",
         "_waiting",
         "answered",
@@ -88,6 +70,8 @@ class Downstream(asyncio.Protocol):
         self._holds = 0
         self._full = False
         self._lingering: int | None = None
+        self._reset = False
+        """Whether an answer that is cut has to be reset: an HTTP/1.0 client takes any other end for the end of the answer."""
         self._begin_exchange()
 
     def _begin_exchange(self) -> None:
@@ -185,7 +169,9 @@ class Downstream(asyncio.Protocol):
         return self.body.payload if self.body is not None else 0
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection at once; what is half sent must not look whole."""
+        if self._reset:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
     def close_when_idle(self) -> None:
@@ -223,6 +209,8 @@ class Downstream(asyncio.Protocol):
         """Follow the body that the parsed head announces. Raises `Refusal` for one that is too large or broken."""
         self._method = head.method
         self._keep = head.keep and not self._house.draining
+        if head.http_1_0:
+            self._reset = True
         self.body = follow(head.framing)
         ahead, self._ahead = self._ahead, b""
         if head.framing.by == Delimiter.LENGTH and head.framing.length > self._house.limits.body:
@@ -276,6 +264,8 @@ class Downstream(asyncio.Protocol):
         elif self.answered:
             outcome.ending = "cut"
             self._keep = False
+            if self._reset:
+                self.abort()
         else:
             outcome.ending = "refused"
             outcome.status = refusal.problem.status

@@ -11,6 +11,7 @@ from gateway.http.fields import FRAMING_ROLES, Field, MalformedLineError, Role, 
 from gateway.http.framing import (
     NO_BODY,
     AmbiguousFramingError,
+    Delimiter,
     Framing,
     content_length,
     is_chunked,
@@ -37,8 +38,8 @@ class RequestHead:
     """One parsed request head.
 
     `forward` holds the lines that may go on, as they came; `watched` the lines that a step has to read first, by
-    canonical name. `keep` is false when the caller wants the connection closed. `trace` is the caller's trace id and
-    flags if it sent a valid `traceparent`.
+    canonical name. `keep` is false when the caller wants the connection closed, or speaks HTTP/1.0, which `http_1_0` says.
+    `trace` is the caller's trace id and flags if it sent a valid `traceparent`.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class RequestHead:
         "forward",
         "framing",
         "host",
+        "http_1_0",
         "keep",
         "method",
         "path",
@@ -58,7 +60,7 @@ class RequestHead:
         "watched",
     )
 
-    def __init__(self, raw: bytes, method: str, target: Target) -> None:
+    def __init__(self, raw: bytes, method: str, target: Target, *, http_1_0: bool = False) -> None:
         self.raw: Final = raw
         """The bytes that were parsed, without the final empty line."""
         self.token: bytes | None = None
@@ -71,6 +73,7 @@ class RequestHead:
         """The names in the query, without their values."""
         self.method: Final = method
         self.target: Final = target
+        self.http_1_0: Final = http_1_0
         self.forward: list[bytes] = []
         self.watched: dict[str, list[Field]] = {}
         self.framing: Framing = NO_BODY
@@ -144,12 +147,12 @@ def _request_line(raw: bytes, line: bytes) -> RequestHead:
     method, target, version = parts
     if _METHOD(method.decode("latin-1")) is None:
         raise Refusal("request_malformed", "The method is not one in capital letters.")
-    if version != b"HTTP/1.1":
-        raise Refusal("request_malformed", "Only HTTP/1.1 is served here.")
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise Refusal("request_malformed", "Only HTTP/1.1 and HTTP/1.0 are served here.")
     name = method.decode("ascii")
     if name in _UNSERVED:
         raise Refusal("method_refused")
-    return RequestHead(raw, name, parse_target(target.decode("latin-1")))
+    return RequestHead(raw, name, parse_target(target.decode("latin-1")), http_1_0=version == b"HTTP/1.0")
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
@@ -178,6 +181,19 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
     if hop.options:
         request.keep = "close" not in hop.options
         request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
+    if request.http_1_0:
+        _read_as_1_0(request)
+
+
+def _read_as_1_0(request: RequestHead) -> None:
+    """What differs for an older client: no chunks (RFC 9112 §6.1), no expectations (RFC 9110 §10.1.1), one answer a connection.
+
+    A keep-alive that it asks for is not granted: whoever relays its requests may pass that on unread (RFC 9112 §C.2.2).
+    """
+    if request.framing.by == Delimiter.CHUNKS:
+        raise AmbiguousFramingError("Transfer-Encoding has no meaning in HTTP/1.0.")
+    request.keep = False
+    request.expects_continue = False
 
 
 def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:

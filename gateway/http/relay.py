@@ -81,9 +81,9 @@ class Relay:
             response = await self._final_head(connection, upstream, head, caller)
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
-            body = follow(response.framing)
+            body = follow(response.framing, framed=not head.http_1_0)
             first = connection.take_body(body)
-            caller.start_answer(_answer_lines(response, upstream), first)
+            caller.start_answer(_answer_lines(response, upstream, framed=not head.http_1_0), first)
             if not body.done:
                 await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
             outcome.ending = "complete"
@@ -99,7 +99,7 @@ class Relay:
     async def _final_head(
         self, connection: UpstreamConnection, upstream: Upstream, head: RequestHead, caller: Downstream
     ) -> ResponseHead:
-        """The final response; interim ones go on to the caller, but for 100: that was answered here (RFC 9110 §15.2)."""
+        """The final response; interim ones go on to the caller, if it knows them (RFC 9110 §15.2). 100 was answered here."""
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
             response = self._parse(await connection.response_head(wait), head.method)
@@ -107,7 +107,7 @@ class Relay:
                 return response
             if response.status == _SWITCHING_PROTOCOLS:
                 raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
-            if response.status != _CONTINUE:
+            if response.status != _CONTINUE and not head.http_1_0:
                 caller.write(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
 
@@ -122,7 +122,8 @@ class Relay:
         return response
 
 
-def _answer_lines(response: ResponseHead, upstream: Upstream) -> list[bytes]:
+def _answer_lines(response: ResponseHead, upstream: Upstream, *, framed: bool) -> list[bytes]:
+    """Without `framed` the body ends with the connection, for an HTTP/1.0 caller."""
     lines = [b"HTTP/1.1 " + response.reason]
     lines += response.forward
     for name, fields in response.watched.items():
@@ -130,13 +131,13 @@ def _answer_lines(response: ResponseHead, upstream: Upstream) -> list[bytes]:
             lines += [field.line for field in fields]
     if response.status == _NO_CONTENT:
         lines = _without_length(lines)
-    if response.framing.by in (Delimiter.CHUNKS, Delimiter.CLOSE):
+    if framed and response.framing.by in (Delimiter.CHUNKS, Delimiter.CLOSE):
         lines.append(b"Transfer-Encoding: chunked")
     return lines
 
 
 def _interim(response: ResponseHead, upstream: Upstream) -> bytes:
-    return b"\r\n".join([*_without_length(_answer_lines(response, upstream)), b"\r\n"])
+    return b"\r\n".join([*_without_length(_answer_lines(response, upstream, framed=True)), b"\r\n"])
 
 
 def _without_length(lines: list[bytes]) -> list[bytes]:

@@ -126,7 +126,9 @@ def test_two_ways_of_delimiting_are_refused(lines: tuple[bytes, ...]) -> None:
         b"GET /a HTTP/1.1 ",
         b"GET\t/a HTTP/1.1",
         b"GET /a",
-        b"GET /a HTTP/1.0",
+        b"GET /a HTTP/1.2",
+        b"GET /a HTTP/0.9",
+        b"GET /a HTTP/01.0",
         b"GET /a HTTP/2.0",
         b"GET /a HTTP/1.10",
         b"GET /a http/1.1",
@@ -141,7 +143,7 @@ def test_two_ways_of_delimiting_are_refused(lines: tuple[bytes, ...]) -> None:
     ],
 )
 def test_a_request_line_has_one_form(first: bytes) -> None:
-    """Method, space, origin-form target, space, HTTP/1.1; nothing else."""
+    """Method, space, origin-form target, space, HTTP/1.1 or HTTP/1.0; nothing else."""
     with pytest.raises(Refusal) as caught:
         request(first=first)
     assert caught.value.code == "request_malformed"
@@ -277,3 +279,32 @@ def test_cookies_and_challenges_of_an_upstream_are_set_aside() -> None:
     )
     assert head.forward == [b"ETag: 1"]
     assert set(head.watched) == {"set-cookie", "www-authenticate", "proxy-authenticate", "alt-svc", "proxy-status"}
+
+
+def test_an_older_client_is_read_by_its_rules() -> None:
+    """HTTP/1.0 has one answer a connection, whatever it asks for, and an expectation means nothing (RFC 9110 §10.1.1)."""
+    older = b"GET /a HTTP/1.0"
+    assert not request(b"Connection: keep-alive", first=older).keep
+    assert not request(b"Expect: 100-continue", b"Content-Length: 1", first=older).expects_continue
+    assert request(first=older).http_1_0
+    assert not request().http_1_0
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"Transfer-Encoding: chunked", "an HTTP/1.0 server before this one would not see the chunks (RFC 9112 §6.1)"),
+        (b"Host: y", "two hosts"),
+    ],
+)
+def test_an_older_client_is_held_to_one_meaning_too(line: bytes, why: str) -> None:
+    """Less is possible in HTTP/1.0, and no more is let through."""
+    with pytest.raises(Refusal) as caught:
+        request(line, first=b"POST /a HTTP/1.0")
+    assert caught.value.code == "request_malformed", why
+
+
+def test_an_older_client_names_its_host_too() -> None:
+    """Every one in use does, and one rule for all is one way less to be read differently behind another proxy."""
+    with pytest.raises(Refusal):
+        request(host=b"X: y", first=b"GET /a HTTP/1.0")
