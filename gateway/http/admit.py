@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from gateway.errors import Refusal
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.head import RequestHead, parse_request
@@ -26,4 +27,6 @@ def admit(caller: Downstream, admission: Admission) -> RequestHead:
     head = admission.permitted.known.get(raw)
     if head is None:
         head = parse_request(raw, admission.vocabulary, most_lines=admission.limits.headers)
+    if head.absolute is not None and head.absolute.scheme != caller.scheme:  # RFC 9110 §7.4
+        raise Refusal("request_malformed", f"The target begins with {head.absolute.scheme}, and the connection is not of it.")
     return head

@@ -164,6 +164,11 @@ class Downstream(asyncio.Protocol):
         return self._full
 
     @property
+    def scheme(self) -> str:
+        """`https` if the connection is one of TLS, else `http`."""
+        return "http" if self._transport.get_extra_info("ssl_object") is None else "https"
+
+    @property
     def received(self) -> int:
         """Bytes of content that came in with this request."""
         return self.body.payload if self.body is not None else 0

@@ -18,7 +18,7 @@ from gateway.http.framing import (
     request_framing,
     response_framing,
 )
-from gateway.http.target import AmbiguousTargetError, Target, parse_target, query_names
+from gateway.http.target import Absolute, AmbiguousTargetError, Target, parse_target, query_names, split_absolute
 from gateway.model import Use
 
 _METHOD = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
@@ -43,6 +43,7 @@ class RequestHead:
     """
 
     __slots__ = (
+        "absolute",
         "expects_continue",
         "forward",
         "framing",
@@ -74,6 +75,8 @@ class RequestHead:
         self.method: Final = method
         self.target: Final = target
         self.http_1_0: Final = http_1_0
+        self.absolute: Absolute | None = None
+        """What the target said besides path and query; None for the usual form."""
         self.forward: list[bytes] = []
         self.watched: dict[str, list[Field]] = {}
         self.framing: Framing = NO_BODY
@@ -152,7 +155,12 @@ def _request_line(raw: bytes, line: bytes) -> RequestHead:
     name = method.decode("ascii")
     if name in _UNSERVED:
         raise Refusal("method_refused")
-    return RequestHead(raw, name, parse_target(target.decode("latin-1")), http_1_0=version == b"HTTP/1.0")
+    absolute, path = None, target.decode("latin-1")
+    if not path.startswith("/"):
+        absolute, path = split_absolute(path)
+    request = RequestHead(raw, name, parse_target(path), http_1_0=version == b"HTTP/1.0")
+    request.absolute = absolute
+    return request
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
@@ -176,6 +184,9 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
             forward.append(line)
     if not request.host:
         raise Refusal("request_malformed", "The request names no host.")
+    if request.absolute is not None and request.absolute.authority.lower() != request.host.decode("ascii").lower():
+        # RFC 9112 §3.2.2 lets the target win, but not every server in front of us or behind does so.
+        raise Refusal("request_malformed", "The target and Host name different hosts.")
     request.framing = request_framing(hop.length, chunked=hop.chunked)
     request.trace = _trace(request.watched.get("traceparent"))
     if hop.options:

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 # Almost every path is plain. What has escapes, dots at a segment's start or a trailing slash meets the longer check.
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)+").fullmatch
 _LEGAL = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
+_ABSOLUTE = re.compile(r"(https?)://([^/?]+)(/.*)", re.IGNORECASE).fullmatch
 _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%\[\]-]*").fullmatch
 _ESCAPED = re.compile(r"%(..)").findall
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -21,8 +22,30 @@ class Target(NamedTuple):
     segments: tuple[str, ...]
 
 
+class Absolute(NamedTuple):
+    """What a target in absolute form says besides its origin form. `authority` is host and port as they came."""
+
+    scheme: str
+    authority: str
+
+
 class AmbiguousTargetError(Exception):
     """A path that the gateway and an upstream could read differently; the sentence may be shown to the caller."""
+
+
+def split_absolute(target: str) -> tuple[Absolute, str]:
+    """Take the origin form out of a target that begins with no slash (RFC 9112 §3.2.2). Raises `AmbiguousTargetError`.
+
+    It has to have a path: without one OPTIONS would mean the server as a whole (§3.2.4), and GET the root.
+    """
+    parts = _ABSOLUTE(target)
+    if parts is None:
+        if target == "*":
+            raise AmbiguousTargetError("The asterisk stands for the gateway as a whole, on which there is no operation.")
+        raise AmbiguousTargetError("The target is neither a path nor an http or https URL with a path.")
+    if "@" in parts[2]:
+        raise AmbiguousTargetError("The target names a user.")
+    return Absolute(parts[1].lower(), parts[2]), parts[3]
 
 
 def parse_target(target: str) -> Target:

@@ -6,6 +6,7 @@ read as a request here. What is read as a request here, h11 reads as the same on
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fakes.reading import Read, ours, theirs
 
@@ -19,6 +20,12 @@ def completed(raw: bytes) -> bytes:
     return raw if b"\r\n\r\n" in raw else raw + b"\r\n"
 
 
+def origin_form(target: str) -> str:
+    """Path and query of a target, which h11 passes on in whatever form it came."""
+    parts = urlsplit(target)
+    return parts._replace(scheme="", netloc="").geturl() if parts.scheme else target
+
+
 def agree(case: dict, raw: bytes) -> bool:
     """True if the gateway reads a request; then h11 must read the same."""
     reader = ours(raw)
@@ -26,7 +33,7 @@ def agree(case: dict, raw: bytes) -> bool:
         return False
     mine, other = reader.read[0], theirs(raw)
     assert other is not None, case["id"]
-    assert (mine.method, mine.target) == (other.method, other.target), case["id"]
+    assert (mine.method, mine.target) == (other.method, origin_form(other.target)), case["id"]
     if "request_malformed" not in reader.refused:
         assert (mine.body, mine.whole) == (other.body, other.whole), case["id"]
     return True

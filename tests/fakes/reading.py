@@ -38,8 +38,8 @@ class Nowhere:
     def write(self, data: bytes) -> None:
         self.written += data
 
-    def get_extra_info(self, _name: str) -> object:
-        return ("127.0.0.1", 1)
+    def get_extra_info(self, name: str) -> object:
+        return ("127.0.0.1", 1) if name == "peername" else None
 
     def is_closing(self) -> bool:
         return self.closing

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.http.target import AmbiguousTargetError, parse_target, query_names
+from gateway.http.target import Absolute, AmbiguousTargetError, parse_target, query_names, split_absolute
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,17 @@ def test_a_path_that_could_be_read_twice_is_refused(target: str) -> None:
 def test_of_a_query_only_the_names_are_told(query: str | None, names: tuple[str, ...]) -> None:
     """Values never leave the request."""
     assert query_names(query) == names
+
+
+def test_an_absolute_target_falls_into_its_parts() -> None:
+    """The scheme in lower case, the authority as it came, and a path that is then read like any other."""
+    assert split_absolute("HTTP://Host:80/a?b=/c") == (Absolute("http", "Host:80"), "/a?b=/c")
+
+
+@pytest.mark.parametrize(
+    "target", ["*", "a", "http://", "http://h", "http://h?a", "http:///a", "ftp://h/a", "http:/h/a", "http://u@h/a"]
+)
+def test_what_is_no_absolute_target_is_refused(target: str) -> None:
+    """It has a scheme that is served, an authority without user, and a path."""
+    with pytest.raises(AmbiguousTargetError):
+        split_absolute(target)
