@@ -57,6 +57,8 @@ def _constant_part(credential: Credential, permit: Permit, head: RequestHead) ->
         lines += [field.line for field in head.watched.get("tracestate", ())]
     if head.framing.by == Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
+    if head.wants_trailers:
+        lines += [b"TE: trailers", b"Connection: TE"]
     lines.append(b"Via: 1.0 doorward\r\n" if head.http_1_0 else b"Via: 1.1 doorward\r\n")  # as received: RFC 9110 §7.6.3
     return b"\r\n".join(lines)
 

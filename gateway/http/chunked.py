@@ -1,15 +1,19 @@
 """Follows the framing of a chunked body without changing it (RFC 9112 §7.1); knows no sockets and no meaning of the content.
 
-Chunk extensions and trailers are dropped, for nobody here allows them; all other bytes pass as they came.
+Chunk extensions are dropped, and so are trailers but for those of a response to which both sides agree; all other bytes
+pass as they came.
 """
 
 import re
 from typing import Final, final
 
+from gateway.http.trailers import Trailers
+
 LONGEST_LINE: Final = 1024
 """The longest chunk-size line or trailer line that is read, in bytes."""
 LARGEST_TRAILER: Final = 8192
-"""How many bytes of trailers are read before the message is refused."""
+MOST_TRAILERS: Final = 32
+"""How many bytes and how many lines of trailers are read before the message is refused."""
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?)").fullmatch
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
@@ -23,11 +27,12 @@ class BrokenChunkError(Exception):
 class ChunkedBody:
     """The state of one chunked body. Feed it what arrives, pass on what it returns, until `done`."""
 
-    __slots__ = ("_after", "_framed", "_left", "_line", "_trailer", "done", "payload", "rest")
+    __slots__ = ("_after", "_framed", "_left", "_line", "_lines", "_trailer", "_trailers", "done", "payload", "rest")
 
-    def __init__(self, *, framed: bool = True) -> None:
-        """Without `framed` only the content is passed on."""
+    def __init__(self, *, framed: bool = True, trailers: Trailers | None = None) -> None:
+        """Without `framed` only the content is passed on, and without `trailers` none of them."""
         self._framed: Final = framed
+        self._trailers: Final = trailers
         self.done = False
         self.payload = 0
         """Bytes of content so far, without the framing."""
@@ -37,6 +42,7 @@ class ChunkedBody:
         self._after = False
         self._line = b""
         self._trailer = -1
+        self._lines = 0
 
     def feed(self, data: bytes) -> bytes:
         """Return the bytes to pass on. Raises `BrokenChunkError`."""
@@ -97,9 +103,10 @@ class ChunkedBody:
         if _TRAILER(line) is None:
             raise BrokenChunkError("A trailer is no header line.")
         self._trailer += len(line)
-        if self._trailer > LARGEST_TRAILER:
-            raise BrokenChunkError("The trailers are too large.")
-        return b""
+        self._lines += 1
+        if self._trailer > LARGEST_TRAILER or self._lines > MOST_TRAILERS:
+            raise BrokenChunkError("The trailers are too large or too many.")
+        return line if self._trailers is not None and self._trailers.admits(line[:-2]) else b""
 
 
 def as_chunk(data: bytes) -> bytes:

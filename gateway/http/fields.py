@@ -25,6 +25,8 @@ class Role:
     REFUSED: Final = 8
     ONCE: Final = 9
     """Goes on, but two of it would have two meanings."""
+    TRAILERS: Final = 10
+    """Says for this hop which trailers are taken (TE) or will come (Trailer)."""
 
 
 @final
@@ -111,7 +113,14 @@ class Vocabulary:
 
     def is_relied_on(self, name: str) -> bool:
         """Whether a step reads this field, so that `Connection` may not name it."""
-        return self._roles.get(name, Role.FORWARD) not in (Role.FORWARD, Role.DROP, Role.REFUSED)
+        return self.role_of(name) not in (Role.FORWARD, Role.DROP, Role.REFUSED, Role.TRAILERS)
+
+    def role_of(self, name: str) -> int:
+        """The role of a field with this canonical name."""
+        role = self._roles.get(name)
+        if role is None:
+            role = Role.DROP if name.startswith(self._dropped_prefixes) else Role.FORWARD
+        return role
 
 
 def never_forwarded(name: str) -> bool:
@@ -134,7 +143,7 @@ def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     roles = dict.fromkeys(_DROPPED, Role.DROP)
     roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
     roles |= dict.fromkeys(map(canonical, watched), Role.WATCHED)
-    roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED}
+    roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED, "te": Role.TRAILERS}
     return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
 
@@ -149,7 +158,7 @@ PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "proxy-status", "s
 def response_vocabulary() -> Vocabulary:
     """What comes from upstreams."""
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
-    return Vocabulary(roles=roles | FRAMING_ROLES)
+    return Vocabulary(roles=roles | FRAMING_ROLES | {"trailer": Role.TRAILERS})
 
 
 _DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "x-real-ip", "x-request-id"}

@@ -9,6 +9,7 @@ from typing import Final, final
 from gateway.errors import Refusal
 from gateway.http.fields import FRAMING_ROLES, Field, MalformedLineError, Role, Vocabulary, canonical
 from gateway.http.framing import (
+    CHUNKED,
     NO_BODY,
     AmbiguousFramingError,
     Delimiter,
@@ -19,6 +20,7 @@ from gateway.http.framing import (
     response_framing,
 )
 from gateway.http.target import Absolute, AmbiguousTargetError, Target, parse_target, query_names, split_absolute
+from gateway.http.trailers import may_trail
 from gateway.model import Use
 
 _METHOD = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
@@ -29,6 +31,7 @@ _HOST = re.compile(
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 _UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 _REQUEST_LINE_PARTS: Final = 3
 _ONCE: Final = frozenset((Role.CONTENT_LENGTH, Role.TRANSFER_ENCODING, Role.ONCE))
 
@@ -58,6 +61,7 @@ class RequestHead:
         "token",
         "trace",
         "use",
+        "wants_trailers",
         "watched",
     )
 
@@ -83,6 +87,8 @@ class RequestHead:
         self.host = b""
         self.keep = True
         self.expects_continue = False
+        self.wants_trailers = False
+        """Whether the caller has said that it takes trailers (RFC 9110 §10.1.4)."""
         self.trace: tuple[str, str] | None = None
 
     @property
@@ -93,9 +99,12 @@ class RequestHead:
 
 @final
 class ResponseHead:
-    """One parsed response head. `reason` is the status line after the version, as it came."""
+    """One parsed response head. `reason` is the status line after the version, as it came.
 
-    __slots__ = ("forward", "framing", "keep", "reason", "status", "watched")
+    `trailers` are the canonical names of the trailers that it announces and that may come as such.
+    """
+
+    __slots__ = ("forward", "framing", "keep", "reason", "status", "trailers", "watched")
 
     def __init__(self, status: int, reason: bytes, *, keep: bool) -> None:
         self.status: Final = status
@@ -103,6 +112,7 @@ class ResponseHead:
         self.forward: list[bytes] = []
         self.watched: dict[str, list[Field]] = {}
         self.framing: Framing = NO_BODY
+        self.trailers: frozenset[str] = frozenset()
         self.keep = keep
 
 
@@ -192,6 +202,7 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
     if hop.options:
         request.keep = "close" not in hop.options
         request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
+    request.wants_trailers = "trailers" in hop.trailers
     if request.http_1_0:
         _read_as_1_0(request)
 
@@ -204,7 +215,7 @@ def _read_as_1_0(request: RequestHead) -> None:
     if request.framing.by == Delimiter.CHUNKS:
         raise AmbiguousFramingError("Transfer-Encoding has no meaning in HTTP/1.0.")
     request.keep = False
-    request.expects_continue = False
+    request.expects_continue = request.wants_trailers = False
 
 
 def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
@@ -225,6 +236,8 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
     if hop.chunked and not response.keep:
         raise AmbiguousFramingError("Chunks in HTTP/1.0.")
     response.framing = response_framing(method, response.status, hop.length, chunked=hop.chunked)
+    if hop.trailers and response.framing is CHUNKED:
+        response.trailers = may_trail(hop.trailers - hop.options, vocabulary)
     if hop.options:
         response.keep = response.keep and "close" not in hop.options
         named = hop.options - _CONNECTION_OPTIONS
@@ -234,21 +247,25 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
 
 
 class _Hop:
-    """What a head says of this hop alone: how its body is delimited, and what its Connection names."""
+    """What a head says of this hop alone: how its body is delimited, what its Connection names, and of trailers."""
 
-    __slots__ = ("chunked", "length", "options", "seen")
+    __slots__ = ("chunked", "length", "options", "seen", "trailers")
 
     def __init__(self) -> None:
         self.length: int | None = None
         self.chunked = False
         self.options: set[str] = set()
+        self.trailers: frozenset[str] = _NO_NAMES
         self.seen: set[str] = set()
 
     def take(self, field: Field) -> bool:
-        """Read a field of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
+        """Read a field, of most of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
         role, name = field.role, field.name
         if role == Role.CONNECTION:
             self.options |= _options(field)
+            return False
+        if role == Role.TRAILERS:
+            self.trailers |= _options(field)
             return False
         if name in self.seen or role not in _ONCE:
             raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")

@@ -6,6 +6,7 @@ from typing import Final, final
 from gateway.clock import Clock
 from gateway.errors import Interrupted, Refusal
 from gateway.http.body import follow
+from gateway.http.chunked import ChunkedBody
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.framing import NO_BODY, Delimiter
@@ -14,6 +15,7 @@ from gateway.http.limits import Limits
 from gateway.http.memory import Memory
 from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
+from gateway.http.trailers import Trailers
 from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
 from gateway.model import Outcome, Upstream
@@ -82,8 +84,13 @@ class Relay:
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
             body = follow(response.framing, framed=not head.http_1_0)
+            lines = _answer_lines(response, upstream, framed=not head.http_1_0)
+            if head.wants_trailers and response.trailers:
+                trailers = Trailers(response.trailers, self._vocabulary)
+                body = ChunkedBody(trailers=trailers)
+                lines.append(trailers.announcement)
             first = connection.take_body(body)
-            caller.start_answer(_answer_lines(response, upstream, framed=not head.http_1_0), first)
+            caller.start_answer(lines, first)
             if not body.done:
                 await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
             outcome.ending = "complete"

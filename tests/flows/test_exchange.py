@@ -21,7 +21,7 @@ async def test_the_upstream_sees_its_own_key_and_nothing_of_the_callers(house: B
             "Agent-Task: x",
             "Connection: keep-alive, X-Hop",
             "X-Hop: 1",
-            "TE: trailers",
+            "TE: gzip, trailers",
             "Keep-Alive: 5",
             "Proxy-Authorization: Basic x",
             "X-Forwarded-For: 10.0.0.1",
@@ -35,7 +35,9 @@ async def test_the_upstream_sees_its_own_key_and_nothing_of_the_callers(house: B
     assert seen.fields["x-api-key"] == [SECRET]
     assert seen.fields["x-custom"] == ["stays"]
     assert seen.fields["via"] == ["1.1 doorward"]
-    assert set(seen.fields) == {"host", "x-custom", "via", "x-request-id", "traceparent", "x-api-key"}
+    assert (seen.fields["te"], seen.fields["connection"]) == (["trailers"], ["TE"])
+    ours = {"host", "via", "x-request-id", "traceparent", "x-api-key", "te", "connection"}
+    assert set(seen.fields) == {"x-custom"} | ours
     await door.stop()
     (request,), (response,) = door.exchanges()
     assert (request["decision"], request["intent"]["declared"], request["intent"]["reason"]) == (

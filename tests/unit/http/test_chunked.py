@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.chunked import BrokenChunkError, ChunkedBody, as_chunk
+from gateway.http.chunked import LARGEST_TRAILER, MOST_TRAILERS, BrokenChunkError, ChunkedBody, as_chunk
+from gateway.http.fields import response_vocabulary
+from gateway.http.trailers import Trailers
 
 
 def feed(*pieces: bytes) -> tuple[ChunkedBody, bytes]:
@@ -26,7 +28,7 @@ def test_what_follows_is_kept_apart() -> None:
 
 
 def test_extensions_and_trailers_are_dropped() -> None:
-    """Nobody here allows them, and parsers differ over them (RFC 9112 §7.1.1, §7.1.2)."""
+    """Unless trailers were agreed on; parsers differ over both (RFC 9112 §7.1.1, §7.1.2)."""
     body, passed = feed(b'3;name="v"\r\nabc\r\n0 ;x\r\nX-Trailer: 1\r\nAuthorization: stolen\r\n\r\n')
     assert (passed, body.done) == (b"3\r\nabc\r\n0\r\n\r\n", True)
 
@@ -59,6 +61,30 @@ def test_broken_chunks_are_refused(wire: bytes) -> None:
     """Whatever is not exactly RFC 9112 §7.1, or has no bound, ends the message."""
     with pytest.raises(BrokenChunkError):
         feed(wire)
+
+
+def test_content_passes_without_its_framing() -> None:
+    """For a receiver that knows no chunks."""
+    body = ChunkedBody(framed=False)
+    passed = [body.feed(piece) for piece in (b"3;x\r\nab", b"c\r\n2\r\nde\r\n0\r\nX: y\r\n\r\nrest")]
+    assert (b"".join(passed), body.done, body.payload, body.rest) == (b"abcde", True, 5, b"rest")
+
+
+def test_agreed_trailers_pass_as_they_came() -> None:
+    """The others are dropped, however they are split and spelled."""
+    for size in (1, 5, 100):
+        body = ChunkedBody(trailers=Trailers(frozenset(("x-sum",)), response_vocabulary()))
+        wire = b"1\r\na\r\n0\r\nX-Sum: 1 \r\nX-Other: 2\r\nx_sum: 3\r\n\r\n"
+        passed = b"".join(body.feed(wire[at : at + size]) for at in range(0, len(wire), size))
+        assert (passed, body.done) == (b"1\r\na\r\n0\r\nX-Sum: 1 \r\nx_sum: 3\r\n\r\n", True)
+
+
+def test_trailers_are_bounded_in_size_and_number() -> None:
+    """As many lines as allowed and not one more, and so for their bytes; dropped ones count."""
+    for lines in ([b"X: y"] * MOST_TRAILERS, [b"X: " + b"a" * (LARGEST_TRAILER // 16 - 5)] * 16):
+        assert feed(b"0\r\n" + b"\r\n".join([*lines, b"\r\n"]))[0].done
+        with pytest.raises(BrokenChunkError, match="too large or too many"):
+            feed(b"0\r\n" + b"\r\n".join([*lines, b"X:", b"\r\n"]))
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.data())

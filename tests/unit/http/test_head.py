@@ -307,3 +307,42 @@ def test_an_older_client_names_its_host_too() -> None:
     """Every one in use does, and one rule for all is one way less to be read differently behind another proxy."""
     with pytest.raises(Refusal):
         request(host=b"X: y", first=b"GET /a HTTP/1.0")
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ((b"TE: trailers",), True),
+        ((b"TE: gzip;q=0.5, Trailers", b"Connection: TE"), True),
+        ((b"TE: gzip", b"TE: trailers"), True),
+        ((b"TE: gzip",), False),
+        ((b"TE: trailers;q=1",), False),
+        ((b"TE:",), False),
+        ((), False),
+    ],
+)
+def test_a_caller_says_that_it_takes_trailers(lines: tuple[bytes, ...], wanted: bool) -> None:
+    """By the one word in TE, whatever else it takes; the line itself stays here (RFC 9110 §10.1.4)."""
+    head = request(*lines)
+    assert (head.wants_trailers, head.forward) == (wanted, [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Content-Length", b"Transfer-Encoding", b"Connection", b"Trailer", b"TE", b"Upgrade", b"Keep-Alive", b"Host",
+        b"Content-Type", b"Content-Encoding", b"Content-Range", b"Set-Cookie", b"WWW-Authenticate", b"Authorization",
+        b"Proxy-Authenticate", b"Proxy-Foo", b"Location", b"Cache-Control", b"Vary", b"Access-Control-Allow-Origin",
+        b"Set_Cookie", b"Content_Length", b"Alt-Svc", b"Proxy-Status", b"Agent-Intent", b"X-Hop",
+    ],
+)  # fmt: skip
+def test_what_must_be_known_early_is_no_trailer(name: bytes) -> None:
+    """Framing, routing, authentication, how to read and keep the content, and what a hop owns (RFC 9110 §6.5.1)."""
+    chunked = b"Transfer-Encoding: chunked"
+    assert response(b"Trailer: X-Sum, " + name, b"Connection: X-Hop", chunked).trailers == {"x-sum"}
+
+
+def test_trailers_need_chunks() -> None:
+    """What is announced with another framing never comes."""
+    assert response(b"Trailer: X-Sum", b"Content-Length: 3").trailers == frozenset()
+    assert response(b"Trailer: X-Sum", b"Transfer-Encoding: chunked", method="HEAD").trailers == frozenset()
