@@ -109,7 +109,7 @@ class Bench:
         def take(key):
             connection = taken(key)
             if connection is None:
-                connection = UpstreamConnection(key, pool._forget, 65536)
+                connection = UpstreamConnection(key, pool._forget, 65536, doorward.sweep.turn)
                 connection.connection_made(Idle())
                 pool._open.add(connection)
             self.upstream = connection

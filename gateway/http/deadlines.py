@@ -4,6 +4,7 @@ import math
 from typing import Final, Protocol
 
 from gateway.clock import Clock
+from gateway.http.sender import Turn
 
 TICK: Final = 1.0
 """Seconds between two passes: how late a deadline may be noticed."""
@@ -26,9 +27,11 @@ def ticks(seconds: float) -> int:
 class Sweep:
     """Finds the deadlines that have gone by. Stamping one is an addition, without asking for the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn | None = None) -> None:
         self.tick = 0
         self.watched: Final[set[Timed]] = set()
+        self.turn: Final = turn or Turn()
+        """The end of the present turn, at which the watched connections send what they have."""
 
     async def run(self, clock: Clock) -> None:
         """Pass over all connections once a tick, until cancelled."""

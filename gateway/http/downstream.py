@@ -14,6 +14,7 @@ from gateway.http.deadlines import ticks
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
 from gateway.http.house import House, Receiver
+from gateway.http.sender import Sender
 from gateway.http.waiting import Wait
 from gateway.model import Outcome
 
@@ -29,7 +30,7 @@ _UPSTREAM_FULL, _TOO_EARLY, _TOO_FAR_AHEAD = 1, 2, 4
 
 
 @final
-class Downstream(asyncio.Protocol):
+class Downstream(Sender):
     """The client's side of an exchange. One request at a time; what a client sends ahead waits, bounded."""
 
     __slots__ = (
@@ -47,7 +48,6 @@ class Downstream(asyncio.Protocol):
         "_raw",
         "_receiver",
         "_reset",
-        "_transport",
         "_waiting",
         "answered",
         "body",
@@ -55,9 +55,8 @@ class Downstream(asyncio.Protocol):
         "source",
     )
 
-    _transport: asyncio.Transport
-
     def __init__(self, house: House) -> None:
+        super().__init__(house.sweep.turn)
         self._house: Final = house
         self.source = "unix"
         self.deadline = house.sweep.tick + ticks(house.limits.idle_timeout)
@@ -175,6 +174,7 @@ class Downstream(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection at once; what is half sent must not look whole."""
+        self.flush()
         if self._reset:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
@@ -182,7 +182,7 @@ class Downstream(asyncio.Protocol):
     def close_when_idle(self) -> None:
         """Drain: close now, or after the request in flight."""
         if self._life is None and self._lingering is None:
-            self._transport.close()
+            self.close()
 
     def _step(self, value: object, error: Exception | None) -> None:
         life = self._life
@@ -229,9 +229,9 @@ class Downstream(asyncio.Protocol):
         if self._full:
             receiver.hold()
         if invite and not self.answered and self.body is not None and not self.body.done and not self._early:
-            self._transport.write(CONTINUE)
+            self.send(CONTINUE)
         if self._early:
-            receiver.send_body(b"".join(self._early))
+            receiver.send(b"".join(self._early))
             self._early.clear()
         self._free(_TOO_EARLY)
 
@@ -248,10 +248,6 @@ class Downstream(asyncio.Protocol):
         """Go on reading."""
         self._free(_UPSTREAM_FULL)
 
-    def write(self, data: bytes) -> None:
-        """Send a part of the response."""
-        self._transport.write(data)
-
     def start_answer(self, lines: list[bytes], first: bytes) -> None:
         """Send the head of the response, and what has come of its body."""
         if not self._keep or self._house.draining:
@@ -259,7 +255,7 @@ class Downstream(asyncio.Protocol):
             lines.append(b"Connection: close")
         lines.append(b"\r\n" + first)
         self.answered = True
-        self._transport.write(b"\r\n".join(lines))
+        self.send(b"\r\n".join(lines))
 
     def refuse(self, refusal: Refusal, request_id: str, outcome: Outcome) -> None:
         """Answer with the problem; if an answer has begun already, cut it so that the caller can tell."""
@@ -277,7 +273,7 @@ class Downstream(asyncio.Protocol):
             self._keep = self._keep and self.body_done and not self._house.draining
             answer, outcome.sent = problem(refusal, request_id, keep=self._keep, without_body=self._method == "HEAD")
             self.answered = True
-            self._transport.write(answer)
+            self.send(answer)
 
     # Between the two.
 
@@ -315,7 +311,7 @@ class Downstream(asyncio.Protocol):
         if self.body is None or not self.body.done:
             self._linger()
         elif not self._keep or self._house.draining:
-            self._transport.close()
+            self.close()
         else:
             self._free(_TOO_EARLY)
             self.deadline = self._house.sweep.tick + ticks(self._house.limits.idle_timeout)
@@ -356,7 +352,7 @@ class Downstream(asyncio.Protocol):
         if not passed:
             return
         if self._receiver is not None:
-            self._receiver.send_body(passed)
+            self._receiver.send(passed)
         else:
             self._early.append(passed)
             if sum(map(len, self._early)) > EARLY:
@@ -369,14 +365,15 @@ class Downstream(asyncio.Protocol):
         self.deadline = self._house.sweep.tick + ticks(LINGERING_SECONDS)
         self._free(self._holds)
         if self._transport.can_write_eof():
+            self.flush()
             self._transport.write_eof()
         else:
-            self._transport.close()
+            self.close()
 
     def _discard(self, data: bytes) -> None:
         self._lingering = (self._lingering or 0) + len(data)
         if self._lingering > LINGERING_BYTES:
-            self._transport.close()
+            self.close()
 
     def _hold(self, reason: int) -> None:
         if not self._holds and not self._transport.is_closing():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Receiver(Protocol):
     """Where the body of a request goes."""
 
-    def send_body(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Pass bytes on."""
 
     def hold(self) -> None:

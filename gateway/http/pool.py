@@ -47,7 +47,7 @@ class Pool:
         """
 
         def make() -> UpstreamConnection:
-            return UpstreamConnection(key, self._forget, self._largest_head)
+            return UpstreamConnection(key, self._forget, self._largest_head, self._sweep.turn)
 
         wait: Wait[asyncio.Task[UpstreamConnection | Refusal]] = Wait(
             key.upstream.connect_timeout,

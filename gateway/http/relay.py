@@ -115,7 +115,7 @@ class Relay:
             if response.status == _SWITCHING_PROTOCOLS:
                 raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
             if response.status != _CONTINUE and not head.http_1_0:
-                caller.write(_interim(response, upstream))
+                caller.send(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
 
     def _parse(self, head: bytes, method: str) -> ResponseHead:

@@ -9,6 +9,7 @@ from gateway.http.body import Body, ClosedBody
 from gateway.http.chunked import BrokenChunkError
 from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
+from gateway.http.sender import Sender, Turn
 from gateway.http.waiting import Wait
 
 HeadWait = Wait[bytes]
@@ -25,7 +26,7 @@ class StaleConnectionError(Refusal):
 
 
 @final
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Sender):
     """The upstream's side of an exchange. Between exchanges it lies in the pool, and any byte then ends it."""
 
     __slots__ = (
@@ -39,15 +40,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_largest_head",
         "_lost",
         "_silent",
-        "_transport",
         "deadline",
         "key",
     )
 
-    _transport: asyncio.Transport
-
-    def __init__(self, key: PoolKey, lost: Callable[["UpstreamConnection"], None], largest_head: int) -> None:
+    def __init__(self, key: PoolKey, lost: Callable[["UpstreamConnection"], None], largest_head: int, turn: Turn) -> None:
         """`lost` is called when the connection is gone, `largest_head` is in bytes."""
+        super().__init__(turn)
         self.key: Final = key
         self.deadline = 0
         """When it has lain idle for too long, in ticks of the sweep."""
@@ -77,7 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         # Without a close_notify, which nobody tells us of, a TLS connection that ends could have been cut (RFC 9112 §9.8).
         certain = error is None and self._transport.get_extra_info("ssl_object") is None
         if isinstance(body, ClosedBody) and certain:
-            caller.write(body.end())
+            caller.send(body.end())
             self._ended(caller)
         elif self._silent:
             caller.interrupt(StaleConnectionError())
@@ -116,11 +115,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise StaleConnectionError
         self._caller = caller
         self._silent = True
-        self._transport.write(head)
-
-    def send_body(self, data: bytes) -> None:
-        """Send a part of the request body."""
-        self._transport.write(data)
+        self.send(head)
 
     def hold(self) -> None:
         """Stop reading the response: the caller is slow."""
@@ -204,7 +199,7 @@ class UpstreamConnection(asyncio.Protocol):
             caller.interrupt(_broken(error))
             return
         if passed:
-            caller.write(passed)
+            caller.send(passed)
         caller.still_moving()
         if body.done:
             self._ended(caller)

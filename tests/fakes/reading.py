@@ -14,6 +14,7 @@ from gateway.http.fields import request_vocabulary
 from gateway.http.framing import Delimiter
 from gateway.http.limits import Limits
 from gateway.http.memory import Memory
+from gateway.http.sender import Turn
 from gateway.http.waiting import Wait
 from gateway.model import Outcome
 
@@ -64,7 +65,7 @@ class Keeper:
         self.wire = b""
         self.chunked = chunked
 
-    def send_body(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.wire += data
 
     def hold(self) -> None: ...
@@ -90,7 +91,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.limits = Limits()
-        self.sweep = Sweep()
+        self.sweep = Sweep(Turn(lambda end: end()))
         self.draining = False
         self.connections: set[Downstream] = set()
         self.read: list[Read] = []
@@ -114,7 +115,7 @@ class Reader:
                 caller.still_moving()
                 await Wait(1.0, lambda: Refusal("upstream_timeout"))
             entry.body, entry.whole = keeper.content, True
-            caller.write(b"answered")
+            caller.send(b"answered")
         except Refusal as refusal:
             self.refused.append(refusal.code)
             caller.refuse(refusal, "", Outcome())

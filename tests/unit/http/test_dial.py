@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import Refusal
 from gateway.http.dial import MOST_ADDRESSES, dial
 from gateway.http.outbound import PoolKey
+from gateway.http.sender import Turn
 from gateway.http.upstream import UpstreamConnection
 from gateway.model import Origin, Upstream
 
@@ -29,7 +30,7 @@ async def dialled(monkeypatch: pytest.MonkeyPatch, addresses: list[str], listeni
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
         key = PoolKey(upstream, "key", "v")
-        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024))
+        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()))
         if isinstance(result, Refusal):
             return f"{result.code}: {result.detail}"
         reached = result._transport.get_extra_info("peername")[0]
