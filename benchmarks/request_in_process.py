@@ -1,6 +1,6 @@
 """What one request costs in process, without kernel and network: the gateway's own protocols on transports that do nothing.
 
-Prints microseconds for a whole request (repeated heads, and every head different), and for its steps called alone.
+Prints microseconds for a whole request, with repeated heads and with every head different; `cost_of_steps.py` takes it apart.
 With `--profile` it prints where the time of repeated heads goes. The figures depend on the machine; compare only within one run.
 """
 
@@ -18,23 +18,19 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvloop
 
 from gateway.app import Doorward
 from gateway.clock import Clock
-from gateway.credentials.apply import apply
 from gateway.fetch import Fetch
 from gateway.http.downstream import Downstream
-from gateway.http.head import parse_request, parse_response
 from gateway.http.upstream import UpstreamConnection
-from gateway.identity.authenticate import authenticate
-from gateway.intent.read_intent import read_intent
-from gateway.model import Outcome
-from gateway.policy.decide import decide
 from gateway.settings.load import load_text
 
+KINDS = (("repeated heads", False), ("every head different", True))
 AGENT = "spiffe://bench.test/agent"
 CONFIGURATION = """
 version: 1
@@ -128,84 +124,42 @@ class Bench:
         return (time.perf_counter() - started) / len(requests)
 
 
-async def steps(bench: Bench, raw: bytes, count: int) -> dict[str, float]:
-    """Microseconds of each step alone, on repeated heads."""
-    now = bench.snapshot
-    vocabulary, limits = now.admission.vocabulary, now.admission.limits
-    head_bytes = raw[:-4]
-    head = parse_request(head_bytes, vocabulary, most_lines=limits.headers)
-    upstream = now.routes.match(head)
-    principal = authenticate(head, upstream, now.standing)
-    use = await read_intent(head, upstream, bench.client, now.intents)
-    permit = decide(now.policy, principal, use, upstream)
-    credential = await now.credentials.obtain(permit)
-
-    def drive(coroutine) -> None:
-        with contextlib.suppress(StopIteration):
-            coroutine.send(None)
-
-    def record() -> None:
-        entry = now.audit.open("127.0.0.1")
-        entry.reserve()
-        entry.head, entry.upstream, entry.principal, entry.use, entry.credential = head, upstream, principal, use, credential
-        entry.decided(permit)
-        entry.close(Outcome(ending="complete", status=200))
-
-    traced = now.audit.open("127.0.0.1")
-    traced.head = head
-    response = RESPONSE[: RESPONSE.index(b"\r\n\r\n")]
-    table = {
-        "parse the request head": lambda: parse_request(head_bytes, vocabulary, most_lines=limits.headers),
-        "route": lambda: now.routes.match(head),
-        "authenticate (token remembered)": lambda: authenticate(head, upstream, now.standing),
-        "read the intent": lambda: drive(read_intent(head, upstream, bench.client, now.intents)),
-        "decide": lambda: decide(now.policy, principal, use, upstream),
-        "both records, chained": record,
-        "obtain": lambda: drive(now.credentials.obtain(permit)),
-        "apply": lambda: apply(credential, permit, head, traced),
-        "parse the response head": lambda: parse_response(response, now.relay._vocabulary, method="GET", most_lines=100),
-    }
-    measured = {}
-    for name, step in table.items():
-        best = 9e9
-        for _ in range(5):
-            started = time.perf_counter()
-            for _ in range(count):
-                step()
-            best = min(best, (time.perf_counter() - started) / count)
-            await asyncio.sleep(0.03)
-        measured[name] = round(best * 1e6, 2)
-    return measured
-
-
-async def main(arguments: argparse.Namespace) -> None:
+@contextlib.asynccontextmanager
+async def prepared() -> AsyncIterator[tuple[Bench, str]]:
+    """A whole Doorward in this process, started, with a token of its own authority."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "secret").write_text("benchmark-secret-0123456789abcdef")
-        day = clock.stamp(clock.now())[:10]
         text = CONFIGURATION.format(
             user=pwd.getpwuid(os.getuid()).pw_name,
             agent=AGENT,
-            today=day,
+            today=clock.stamp(clock.now())[:10],
             expires=clock.stamp(clock.now() + 60 * 86400)[:10],
         )
         doorward = Doorward(load_text(text, folder / "doorward.yaml"), clock)
         await doorward.start()
-        token = await issue(folder)
-        bench = Bench(doorward)
-        gc.collect()
-        gc.freeze()
-        count = arguments.requests
+        try:
+            bench, token = Bench(doorward), await issue(folder)
+            gc.collect()
+            gc.freeze()
+            yield bench, token
+        finally:
+            doorward.pool.close()
+            await doorward.stop()
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    count = arguments.requests
+    async with prepared() as (bench, token):
         result: dict[str, object] = {}
-        for name, different in (("repeated heads", False), ("every head different", True)):
+        for name, different in KINDS:
             rounds = []
             for turn in range(arguments.rounds + 1):
                 requests = [request(token, turn * count + number, different=different) for number in range(count)]
                 rounds.append(bench.run(requests) * 1e6)
                 await asyncio.sleep(0.1)  # lets the journal's writer catch up
             result[name] = {"median_us": round(statistics.median(rounds[1:]), 1), "best_us": round(min(rounds[1:]), 1)}
-        result["steps_us"] = await steps(bench, request(token, 1, different=False), count)
         result["machine"] = {
             "python": platform.python_version(),
             "processor": platform.processor() or platform.machine(),
@@ -217,8 +171,6 @@ async def main(arguments: argparse.Namespace) -> None:
             profile.runcall(bench.run, requests)
             pstats.Stats(profile).sort_stats("tottime").print_stats(35)
         print(json.dumps(result, indent=2))
-        doorward.pool.close()
-        await doorward.stop()
 
 
 if __name__ == "__main__":

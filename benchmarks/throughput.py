@@ -1,188 +1,191 @@
-"""How many requests a second does one core of each proxy carry, doing the same job? Closed loop, interleaved, medians.
+"""How many requests a second does one core of each proxy carry in a closed loop, and what CPU does one cost; knows only wrk."""
 
-The proxy has one core, the load generator (wrk) and the upstream (nginx) share the other. Each peer is first shown to refuse
-a bad token and a wrong intent (where it checks them) and to swap the key. Prints a table and writes JSON beside it.
-"""
-
-import argparse
-import json
-import os
-import platform
 import re
-import statistics
+import resource
 import subprocess
-import sys
-import tempfile
-import urllib.error
-import urllib.request
-from pathlib import Path
+from collections.abc import Callable
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks import machine, tokens
+from benchmarks.scenario import Column, Figures, Scenario, Stage
+from benchmarks.scene import Peer, Scene
 
-from benchmarks import peers as peering
-from benchmarks.peers import INTENT, PEERS, LackingError, Peer, Scene
+COLUMNS = (
+    Column("rps", "requests/s"),
+    Column("cpu_us", "CPU µs", 1),
+    Column("p50_us", "p50 µs"),
+    Column("p90_us", "p90 µs"),
+    Column("strangers", "others' CPU", 2),
+    Column("failed", "failed"),
+)
+EVERYBODY = ("direct", "doorward", "envoy", "envoy-no-cache", "haproxy", "nginx", "mitmproxy", "aiohttp")
+REPEATED = "/v1/items/1?page=1"
+ROTATING = 2000
+MOST_COLD = 10_000
+"""More tokens than any peer verifies in a second."""
 
-SCENARIOS = {
-    "1 KiB, repeated heads, 1 connection": ("repeated", "/v1/items/1?page=1", 1),
-    "1 KiB, repeated heads, 16 connections": ("repeated", "/v1/items/1?page=1", 16),
-    "1 KiB, repeated heads, 64 connections": ("repeated", "/v1/items/1?page=1", 64),
-    "1 KiB, every head different, 16 connections": ("different", "", 16),
-    "64 KiB, 16 connections": ("repeated", "/v1/bodies/64k", 16),
-    "1 MiB, 16 connections": ("repeated", "/v1/bodies/1m", 16),
-}
-
+# PREFIX, TARGET, FIRST and FILE are filled in. The numbers go on from round to round, so that no head ever comes again.
 DIFFERENT = """
-local number = 0
+local number = FIRST
 request = function()
   number = number + 1
   wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", number, number)
-  return wrk.format("GET", string.format("PREFIX/v1/items/%d?page=%d", number, number))
+  return wrk.format("GET", string.format("PREFIX/v1/items/TARGET?page=%d", number, number))
+end
+"""
+TOKENS = """
+local tokens = {}
+for line in io.lines("FILE") do tokens[#tokens + 1] = line end
+local number = 0
+request = function()
+  number = number % #tokens + 1
+  wrk.headers["Authorization"] = "Bearer " .. tokens[number]
+  return wrk.format("GET", "PREFIX/v1/items/1?page=1")
 end
 """
 
+Script = Callable[[Peer, int], str]
 
-def headers(scene: Scene) -> dict[str, str]:
+
+def closed_loop(path: str, connections: int, script: Script | None = None) -> Callable[[Peer, int], Figures]:
+    """Measure with so many connections that each ask again as soon as they are answered."""
+
+    def measure(peer: Peer, seconds: int) -> Figures:
+        words = ["taskset", "-c", peer.scene.load_core, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+        for name, value in peer.headers().items():
+            words += ["-H", f"{name}: {value}"]
+        if script is not None:
+            file = peer.scene.folder / f"{peer.name}.lua"
+            file.write_text(script(peer, peer.scene.round))
+            words += ["-s", str(file)]
+        steal, busy, proxy = machine.steal_seconds(), machine.busy_seconds(), peer.cpu_seconds()
+        upstream, load = peer.scene.upstream_seconds(), _children_seconds()
+        url = f"http://127.0.0.1:{peer.port}{peer.prefix}{path}"
+        done = subprocess.run([*words, url], capture_output=True, text=True, check=True)
+        proxy = peer.cpu_seconds() - proxy
+        known = proxy + peer.scene.upstream_seconds() - upstream + _children_seconds() - load
+        return {
+            **figures_of(done.stdout, proxy),
+            "strangers": round(max(0.0, machine.busy_seconds() - busy - known) / seconds, 2),
+            "steal": round((machine.steal_seconds() - steal) / seconds, 2),
+        }
+
+    return measure
+
+
+def figures_of(said: str, cpu_seconds: float) -> Figures:
+    """What wrk has printed, and the CPU time of the proxy for one request."""
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    requests = int(re.search(r"(\d+) requests in", said)[1])
     return {
-        "Authorization": f"Bearer {scene.token}",
-        "Agent-Intent": INTENT,
-        "User-Agent": "agent/1.0",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
+        "requests": requests,
+        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),
+        "p50_us": _microseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", said)),
+        "p90_us": _microseconds(re.search(r"90%\s+([\d.]+)(us|ms|s)", said)),
+        "cpu_us": round(cpu_seconds / requests * 1e6, 1) if requests else None,
+        "failed": (int(failed[1]) if failed else 0) + (sum(map(int, errors.groups())) if errors else 0),
     }
 
 
-def status(peer: Peer, path: str, sent: dict[str, str]) -> int:
-    request = urllib.request.Request(f"http://127.0.0.1:{peer.port}{peer.prefix}{path}", headers=sent)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def prove(peer: Peer, scene: Scene) -> None:
-    """The upstream answers 401 unless it sees its key and no Authorization, so 200 proves the swap."""
-    good = headers(scene)
-    if peer.name == "direct":
-        good = {**good, "X-Api-Key": peering.KEY}
-        del good["Authorization"]
-    assert status(peer, "/v1/items/1", good) == 200, f"{peer.name} does not swap"
-    if peer.checks_tokens:
-        broken = scene.token[:-10] + ("A" if scene.token[-10] != "A" else "B") + scene.token[-9:]
-        assert status(peer, "/v1/items/1", {**good, "Authorization": f"Bearer {broken}"}) == 401, (
-            f"{peer.name} takes a bad token"
-        )
-    if peer.name != "direct":
-        assert status(peer, "/v1/items/1", {**good, "Agent-Intent": "items.write"}) == 403, f"{peer.name} takes a wrong intent"
-
-
-def load(peer: Peer, scene: Scene, kind: str, path: str, connections: int, seconds: int, core: str) -> dict:
-    sent = headers(scene)
-    if peer.name == "direct":
-        sent = {**sent, "X-Api-Key": peering.KEY}
-        del sent["Authorization"]
-    words = ["taskset", "-c", core, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    for name, value in sent.items():
-        words += ["-H", f"{name}: {value}"]
-    if kind == "different":
-        script = scene.folder / f"different-{peer.name}.lua"
-        script.write_text(DIFFERENT.replace("PREFIX", peer.prefix))
-        words += ["-s", str(script)]
-    before = peer.cpu_seconds()
-    done = subprocess.run(
-        [*words, f"http://127.0.0.1:{peer.port}{peer.prefix}{path}"], capture_output=True, text=True, check=True
-    )
-    cpu = peer.cpu_seconds() - before
-    text = done.stdout
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    requests = int(re.search(r"(\d+) requests in", text)[1])
-    return {
-        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
-        "p50_us": microseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", text)),
-        "cpu_us": round(cpu / requests * 1e6, 1) if requests else None,
-        "failed": int(failed[1]) if failed else 0,
-    }
-
-
-def microseconds(found: re.Match) -> float:
+def _microseconds(found: re.Match) -> float:
     return round(float(found[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[found[2]], 1)
 
 
-def machine() -> dict:
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
-    )
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--only", default="", help="a part of the names of the scenarios")
-    parser.add_argument("--out", default="benchmarks/results/throughput.json")
-    parser.add_argument("--proxy-core", default="0")
-    parser.add_argument("--load-core", default="1")
-    arguments = parser.parse_args()
-    try:
-        peering.need("wrk", "apt-get install wrk")
-    except LackingError as lack:
-        print(lack, file=sys.stderr)
-        return 1
-    started: list[Peer] = []
-    results: dict[str, dict[str, list[dict]]] = {}
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
-        Path(place).chmod(0o755)
-        scene = Scene(Path(place), arguments.proxy_core)
-        upstream = peering.start_upstream(scene, arguments.load_core)
-        try:
-            wanted = ["doorward", *(name for name in arguments.peers.split(",") if name != "doorward")]
-            for name in wanted:
-                try:
-                    started.append(PEERS[name](scene))
-                except LackingError as lack:
-                    print(f"left out: {lack}", file=sys.stderr)
-                if name == "doorward":
-                    peering.run(peering.issue(scene))
-            for peer in started:
-                prove(peer, scene)
-            for title, (kind, path, connections) in SCENARIOS.items():
-                if arguments.only not in title:
-                    continue
-                rows = results.setdefault(title, {peer.name: [] for peer in started})
-                for _ in range(arguments.runs):
-                    for peer in started:
-                        rows[peer.name].append(
-                            load(peer, scene, kind, path, connections, arguments.seconds, arguments.load_core)
-                        )
-                print_table(title, rows)
-        finally:
-            for peer in started:
-                peer.stop()
-            upstream.terminate()
-            upstream.wait()
-    out = Path(arguments.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": machine(), "seconds": arguments.seconds, "results": results}, indent=1) + "\n")
-    return 0
+def different(target: str) -> Script:
+    """Every head with its own trace id, path and query."""
+
+    def script(peer: Peer, turn: int) -> str:
+        filled = DIFFERENT.replace("PREFIX", peer.prefix).replace("TARGET", target)
+        return filled.replace("FIRST", str(turn * 10_000_000))
+
+    return script
 
 
-def print_table(title: str, rows: dict[str, list[dict]]) -> None:
-    print(f"\n{title}")
-    print(f"  {'':16} {'rps':>9} {'p50 us':>9} {'cpu us':>8} {'to envoy':>9} {'failed':>7}")
-    reference = rows.get("envoy")
-    for name, runs in rows.items():
-        rps = statistics.median(run["rps"] for run in runs)
-        p50 = statistics.median(run["p50_us"] for run in runs)
-        cpu = statistics.median(run["cpu_us"] or 0 for run in runs)
-        ratio = (
-            f"{statistics.median(mine['rps'] / other['rps'] for mine, other in zip(runs, reference, strict=True)):.2f}"
-            if reference
-            else ""
+def with_tokens(name: str) -> Script:
+    """Repeated heads but for the token, which comes from a file of the scene."""
+
+    def script(peer: Peer, _turn: int) -> str:
+        return TOKENS.replace("PREFIX", peer.prefix).replace("FILE", str(peer.scene.folder / name))
+
+    return script
+
+
+def cold(peer: Peer, seconds: int) -> Figures:
+    """No token comes twice: more were minted than requests can be made."""
+    figures = closed_loop(REPEATED, 16, with_tokens("cold.txt"))(peer, seconds)
+    assert figures["requests"] + 16 <= MOST_COLD * seconds, "tokens came twice; mint more"
+    return figures
+
+
+def mint_cold(scene: Scene, seconds: int) -> None:
+    tokens.mint_into(scene, scene.folder / "cold.txt", MOST_COLD * seconds)
+
+
+def mint_rotating(scene: Scene, _seconds: int) -> None:
+    file = scene.folder / "rotating.txt"
+    if not file.exists():
+        tokens.mint_into(scene, file, ROTATING)
+
+
+CONDITION = Stage(with_condition=True)
+WITH_BODIES = ("direct", "doorward", "envoy", "haproxy", "nginx", "aiohttp")
+
+SCENARIOS = (
+    *(
+        Scenario(
+            f"repeated-{count}",
+            f"1 KiB, repeated heads, {count} connection{'s' if count > 1 else ''}",
+            EVERYBODY,
+            closed_loop(REPEATED, count),
+            COLUMNS,
         )
-        print(f"  {name:16} {rps:9.0f} {p50:9.0f} {cpu:8.1f} {ratio:>9} {sum(run['failed'] for run in runs):7}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        for count in (1, 16, 64)
+    ),
+    Scenario(
+        "different-16",
+        "1 KiB, every head different, 16 connections",
+        EVERYBODY,
+        closed_loop("/", 16, different("%d")),
+        COLUMNS,
+    ),
+    Scenario(
+        "rotating-tokens",
+        f"1 KiB, {ROTATING:,} tokens in rotation, 16 connections",
+        ("doorward", "envoy", "nginx", "aiohttp"),
+        closed_loop(REPEATED, 16, with_tokens("rotating.txt")),
+        COLUMNS,
+        prepare=mint_rotating,
+    ),
+    Scenario(
+        "cold-tokens",
+        "1 KiB, a token never seen before on each request, 16 connections",
+        ("doorward", "envoy-no-cache", "haproxy", "aiohttp"),
+        cold,
+        COLUMNS,
+        prepare=mint_cold,
+        against=("envoy-no-cache", "haproxy"),
+    ),
+    Scenario("body-64k", "64 KiB bodies, 16 connections", WITH_BODIES, closed_loop("/v1/bodies/64k", 16), COLUMNS),
+    Scenario("body-1m", "1 MiB bodies, 16 connections", WITH_BODIES, closed_loop("/v1/bodies/1m", 16), COLUMNS),
+    Scenario(
+        "when-repeated-16",
+        "1 KiB, repeated heads, when: path.id == task.params.id, 16 connections",
+        ("doorward", "envoy", "nginx"),
+        closed_loop(REPEATED, 16),
+        COLUMNS,
+        stage=CONDITION,
+    ),
+    Scenario(
+        "when-different-16",
+        "1 KiB, every head different, when: path.id == task.params.id, 16 connections",
+        ("doorward", "envoy", "nginx"),
+        closed_loop("/", 16, different("1/%d")),
+        COLUMNS,
+        stage=CONDITION,
+    ),
+)
