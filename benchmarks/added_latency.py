@@ -37,7 +37,7 @@ def add_pairs(runs: dict[str, list[Figures]]) -> None:
 SCENARIOS = (
     Scenario(
         "added-latency",
-        f"{RATE:,} requests/s by a timetable, {CONNECTIONS} connections: what is added to the direct way",
+        f"What is added to each of {RATE:,} requests/s, {CONNECTIONS} connections",
         ("direct", "doorward", "envoy", "nginx", "haproxy", "aiohttp"),
         ask,
         (

@@ -136,8 +136,8 @@ def gathered(scene: Scene, stage: Stage, names: list[str]) -> list[Peer]:
         for peer in peers:
             peer.stop()
         raise
-    if not stage.started:
-        for peer in peers:
+    for peer in peers:
+        if not stage.started or peer.name not in names:
             peer.stop()
     return [peer for name in names for peer in peers if peer.name == name]
 
@@ -168,6 +168,9 @@ def measure(scenario: Scenario, scene: Scene, peers: list[Peer], arguments: argp
     print(f"\n{scenario.name}: {scenario.title} ({repeats} x {seconds} s)")
     for line in as_text(rows_of(scenario, runs)):
         print(line)
+    for name, rows in runs.items():
+        if failed := sum(row.get("failed") or 0 for row in rows):
+            print(f"  NO RESULT for {name}: {failed} requests failed")
     remarks = {peer.name: REMARKS[peer.name] for peer in peers}
     content = {"title": scenario.title, "seconds": seconds, "repeats": repeats, "remarks": remarks, "runs": runs}
     save("comparison", scenario.name, content)

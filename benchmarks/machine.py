@@ -21,6 +21,7 @@ def machine() -> dict:
     return {
         "cpu": " ".join(re.search(r"model name\s*: (.*)", cpuinfo)[1].split()),
         "cores": os.cpu_count(),
+        "cores_share_hardware": _siblings(),
         "memory_gib": round(int(re.search(r"MemTotal:\s+(\d+)", meminfo)[1]) / 2**20),
         "virtual": "hypervisor" in cpuinfo,
         "kernel": platform.release(),
@@ -49,6 +50,12 @@ def busy_seconds() -> float:
     """What all processes together have used of all cores since boot."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return sum(int(fields[number]) for number in (1, 2, 3, 6, 7)) / os.sysconf("SC_CLK_TCK")
+
+
+def _siblings() -> bool:
+    """Whether the first two cores are threads of one, so that load and proxy slow each other down."""
+    file = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    return file.exists() and file.read_text().strip() in ("0-1", "0,1")
 
 
 def _programs():

@@ -13,6 +13,7 @@ EXPLANATION = DOCS / "explanation"
 DECISIONS = sorted((EXPLANATION / "decisions").glob("*.md"))
 CHECKED = [
     EXPLANATION / "architecture.md",
+    EXPLANATION / "performance.md",
     EXPLANATION / "threat-model.md",
     DOCS / "how-to" / "add-an-injector.md",
     DOCS / "reference" / "limits.md",
