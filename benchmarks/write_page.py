@@ -62,6 +62,7 @@ def machine(document: dict) -> Iterator[str]:
     if here["cores_share_hardware"]:
         yield "- the two cores are threads of one, so load and proxy slow each other down"
     yield f"- Linux {here['kernel']}, Python {here['python']}"
+    yield f"- Doorward: {here['doorward']}"
     yield f"- {programs}"
     yield f"- {libraries}"
 
