@@ -34,6 +34,7 @@ format: .venv/.development ## format the code and mend what the linter can mend
 
 bench: .venv/.development ## measure steps in process, one core of Doorward beside one core of its peers, and large bodies
 	$(BIN)/python -m benchmarks.cost_of_steps
+	test ! -e build/compiled/.done || PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks.cost_of_steps
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.large_bodies
 

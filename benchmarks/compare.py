@@ -87,7 +87,7 @@ def present() -> bool:
 def measure_stage(stage: Stage, scenarios: list[Scenario], arguments: argparse.Namespace) -> None:
     """Set one stage up and run its scenarios."""
     allowed = arguments.peers.split(",")
-    names = [name for name in PEERS if name in allowed and any(name in each.peers for each in scenarios)]
+    names = [name for name in PEERS if name in allowed and any(name in each.measured for each in scenarios)]
     with staged(stage, arguments) as scene:
         try:
             peers = gathered(scene, stage, names)
@@ -101,7 +101,7 @@ def measure_stage(stage: Stage, scenarios: list[Scenario], arguments: argparse.N
             return
         try:
             for scenario in scenarios:
-                measure(scenario, scene, [peer for peer in peers if peer.name in scenario.peers], arguments)
+                measure(scenario, scene, [peer for peer in peers if peer.name in scenario.measured], arguments)
         finally:
             for peer in peers:
                 peer.stop()

@@ -6,6 +6,7 @@ off. The same requests also go through the original, with a stamp before and aft
 that is the error, and is printed. The copy runs interpreted even where the rest is compiled.
 
     python -m benchmarks.cost_of_steps --requests 2000 --rounds 9
+    PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. python -m benchmarks.cost_of_steps      after `make compiled`
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 import uvloop
 
 import gateway.handle_request
+import gateway.http.head
 from benchmarks.request_in_process import KINDS, RESPONSE, Bench, prepared, request
 from benchmarks.results import save
 from benchmarks.table import as_text
@@ -201,8 +203,13 @@ async def main(arguments: argparse.Namespace) -> None:
             found[name] = await measure(bench, token, different=different, count=arguments.requests, rounds=arguments.rounds)
     for line in as_text(rows_of(found)):
         print(line)
-    print("\nTimed in place by stamps whose price is taken off; ± is half of least to greatest over the rounds.")
-    save("steps", None, {"requests": arguments.requests, "rounds": arguments.rounds, "kinds": found})
+    print(f"\n{build()}. Timed in place by stamps whose price is taken off; ± is half of least to greatest over the rounds.")
+    save("steps", build(), {"requests": arguments.requests, "rounds": arguments.rounds, "kinds": found})
+
+
+def build() -> str:
+    """Which Doorward was measured: as it is imported here."""
+    return "pure Python" if gateway.http.head.__file__.endswith(".py") else "compiled"
 
 
 def rows_of(found: dict[str, dict]) -> list[list[str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks import tokens, upstreams
-from benchmarks.peers.doorward import configured
+from benchmarks.peers.doorward import configured, use_compiled
 from benchmarks.programs.body_upstream import BLOCK, body_checksum
 from benchmarks.results import save
 from benchmarks.scene import AGENT, Peer, Scene, end, free_port
@@ -167,7 +167,12 @@ def measure(peer: Peer, arguments: argparse.Namespace) -> dict:
     for chunked in (False, True):  # so that nothing is met for the first time
         upload(peer, 1 << 20, chunked=chunked)
         download(peer, 1 << 20, chunked=chunked)
-    found: dict = {"mib": arguments.mib, "start_kib": peer.resident_kib(), "passages": {}}
+    found: dict = {
+        "mib": arguments.mib,
+        "compiled": "PYTHONPATH" in peer.environment,
+        "start_kib": peer.resident_kib(),
+        "passages": {},
+    }
     for transfer in (upload, download):
         for chunked in (False, True):
             started = time.perf_counter()
@@ -204,6 +209,7 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--slow-clients", type=int, default=50)
     parser.add_argument("--slow-seconds", type=int, default=10)
+    parser.add_argument("--compiled", action="store_true", help="measure the compiled Doorward")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
         scene = Scene(Path(place))
@@ -220,6 +226,8 @@ def main() -> int:
             limits=f", limits: {{body: {arguments.mib + 1}MiB}}",
         )
         try:
+            if arguments.compiled:
+                use_compiled(peer)
             peer.start()
             tokens.issue(scene, scope=f"{READ} {WRITE}")
             found = measure(peer, arguments)

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import gateway.http.head
 from benchmarks.peers.intercepting import PLACE
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +26,6 @@ def machine() -> dict:
         "virtual": "hypervisor" in cpuinfo,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "doorward": "pure Python" if gateway.http.head.__file__.endswith(".py") else "hot modules compiled",
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "programs": {name: version for name, version in _programs() if version},
     }

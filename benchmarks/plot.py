@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 760
-LABEL, VALUE = 150, 110
+LABEL, VALUE = 160, 110
 BAR, GAP, TITLE, BETWEEN = 18, 6, 34, 20
 
 STYLE = """

@@ -27,7 +27,6 @@ from gateway.app import Doorward
 from gateway.clock import Clock
 from gateway.fetch import Fetch
 from gateway.http.downstream import Downstream
-from gateway.http.upstream import UpstreamConnection
 from gateway.settings.load import load_text
 
 KINDS = (("repeated heads", False), ("every head different", True))
@@ -39,7 +38,7 @@ gateway: {{listen: [127.0.0.1:0], url: "http://127.0.0.1:1"}}
 authority: {{listen: ["unix:authority.sock"], issuer: "http://authority.test", store: {{sqlite: doorward.db}}}}
 admin: {{socket: "unix:admin.sock", operators: [{user}]}}
 identities: {{host: {{unix: {{users: {{{user}: {agent}}}}}, same_user: true}}}}
-upstreams: {{api: {{url: "http://127.0.0.1:9", credential: key, networks: [127.0.0.0/8]}}}}
+upstreams: {{api: {{url: "http://127.0.0.1:{port}", credential: key, networks: [127.0.0.0/8]}}}}
 credentials:
   key:
     secret: {{file: secret}}
@@ -78,6 +77,16 @@ def request(token: str, number: int, *, different: bool) -> bytes:
     ).encode()
 
 
+class Upstream(asyncio.Protocol):
+    """Answers whatever comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, _data: bytes) -> None:
+        self.transport.write(RESPONSE)
+
+
 async def issue(folder: Path) -> str:
     async with Fetch() as fetch:
         form = {
@@ -95,24 +104,18 @@ class Bench:
 
     def __init__(self, doorward: Doorward) -> None:
         self.doorward = doorward
-        snapshot = doorward.snapshot
+        self.snapshot = doorward.snapshot
         self.client = Downstream(doorward.listener)
         self.client.connection_made(Idle())
-        self.upstream: UpstreamConnection | None = None
-        pool = doorward.pool
-        taken = pool.take
 
-        def take(key):
-            connection = taken(key)
-            if connection is None:
-                connection = UpstreamConnection(key, pool._forget, 65536, doorward.sweep.turn)
-                connection.connection_made(Idle())
-                pool._open.add(connection)
-            self.upstream = connection
-            return connection
-
-        pool.take = take
-        self.snapshot = snapshot
+    async def connect(self, first: bytes) -> None:
+        """Let the gateway dial a real server for one request, then put what it keeps on a transport that does nothing."""
+        self.client.data_received(first)
+        idle = self.doorward.pool._idle
+        while not idle:
+            await asyncio.sleep(0.01)
+        ((self.upstream,),) = idle.values()
+        self.upstream.connection_made(Idle())
 
     def run(self, requests: list[bytes]) -> float:
         """Seconds for each request."""
@@ -131,7 +134,9 @@ async def prepared() -> AsyncIterator[tuple[Bench, str]]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "secret").write_text("benchmark-secret-0123456789abcdef")
+        server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
         text = CONFIGURATION.format(
+            port=server.sockets[0].getsockname()[1],
             user=pwd.getpwuid(os.getuid()).pw_name,
             agent=AGENT,
             today=clock.stamp(clock.now())[:10],
@@ -141,12 +146,14 @@ async def prepared() -> AsyncIterator[tuple[Bench, str]]:
         await doorward.start()
         try:
             bench, token = Bench(doorward), await issue(folder)
+            await bench.connect(request(token, 1, different=False))
             gc.collect()
             gc.freeze()
             yield bench, token
         finally:
             doorward.pool.close()
             await doorward.stop()
+            server.close()
 
 
 async def main(arguments: argparse.Namespace) -> None:

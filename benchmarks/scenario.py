@@ -48,3 +48,8 @@ class Scenario:
     """The peers that ratios are given to."""
     repeats: int = 5
     seconds: int = 4
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The peers, and wherever Doorward is, also what compiling makes of it."""
+        return (*self.peers, "doorward-compiled") if "doorward" in self.peers else self.peers

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import tokens, upstreams
 from benchmarks.compare import allow_descriptors, present
-from benchmarks.peers.doorward import configured
+from benchmarks.peers.doorward import configured, use_compiled
 from benchmarks.results import save
 from benchmarks.scene import AGENT, LackingError, Peer, Scene, descriptors, end, free_port
 from benchmarks.soak_log import Records, faults, verified
@@ -171,6 +171,7 @@ def soak(peer: Peer, seconds: int) -> dict:
     late = around(samples, seconds - seconds / 15, seconds)
     return {
         "seconds": seconds,
+        "compiled": "PYTHONPATH" in peer.environment,
         "capacity_rps": capacity["rps"],
         "rps": steady["rps"],
         "steady": steady,
@@ -241,6 +242,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=1800)
     parser.add_argument("--folder", help="where the audit log goes; without it, the usual place for temporary files")
+    parser.add_argument("--compiled", action="store_true", help="measure the compiled Doorward")
     arguments = parser.parse_args()
     allow_descriptors()
     if not present():
@@ -254,6 +256,8 @@ def main() -> int:
             started.append(troubled)
             peer = doorward(scene, trouble_port)
             try:
+                if arguments.compiled:
+                    use_compiled(peer)
                 peer.start()
                 tokens.issue(scene, scope=" ".join(INTENTS))
                 found = soak(peer, arguments.seconds)

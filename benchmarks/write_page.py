@@ -62,7 +62,6 @@ def machine(document: dict) -> Iterator[str]:
     if here["cores_share_hardware"]:
         yield "- the two cores are threads of one, so load and proxy slow each other down"
     yield f"- Linux {here['kernel']}, Python {here['python']}"
-    yield f"- Doorward: {here['doorward']}"
     yield f"- {programs}"
     yield f"- {libraries}"
 
@@ -81,7 +80,7 @@ def panels(document: dict) -> Iterator[Panel]:
         better = "less is better" if scenario.name in LESS_IS_BETTER else "more is better"
         values = ((name, median(runs, first.key)) for name, runs in measured["runs"].items() if name != "direct")
         bars = (
-            Bar(UNEQUAL.get(name, name), value, number(value, first.digits), name == "doorward")
+            Bar(UNEQUAL.get(name, name), value, number(value, first.digits), name.startswith("doorward"))
             for name, value in values
             if value is not None
         )
@@ -109,10 +108,11 @@ def table(scenario: Scenario, measured: dict) -> Iterator[str]:
 
 
 def steps(document: dict) -> Iterator[str]:
-    if measured := document.get("steps"):
+    for build, measured in document.get("steps", {}).items():
+        yield f"{build.capitalize()}, {measured['rounds']} rounds of {measured['requests']:,} requests, commit {measured['commit']}:"
+        yield ""
         yield from as_markdown(rows_of_steps(measured["kinds"]))
         yield ""
-        yield f"{measured['rounds']} rounds of {measured['requests']:,} requests, commit {measured['commit']}."
 
 
 def bodies(document: dict) -> Iterator[str]:

@@ -15,6 +15,7 @@ from benchmarks.scene import Peer, Scene
 PEERS: Mapping[str, Callable[[Scene], Peer]] = {
     "direct": direct,
     "doorward": doorward.doorward,
+    "doorward-compiled": doorward.compiled,
     "envoy": partial(envoy.envoy, cache=True),
     "envoy-no-cache": partial(envoy.envoy, cache=False),
     "haproxy": haproxy.haproxy,
@@ -27,6 +28,7 @@ PEERS: Mapping[str, Callable[[Scene], Peer]] = {
 REMARKS: Mapping[str, str] = {
     "direct": "no proxy: what the load generator and the upstream can do",
     "doorward": "all checks, two chained records for each request, written before it is forwarded",
+    "doorward-compiled": "the same source, its hot modules compiled (`make compiled`)",
     "envoy": "jwt_authn with its cache of tokens, RBAC, JSON access log",
     "envoy-no-cache": "the same, each signature verified",
     "haproxy": "jwt_verify has no cache, so each signature is verified",

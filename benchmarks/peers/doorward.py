@@ -1,18 +1,43 @@
-"""Doorward itself with all checks and full audit: two chained records for each request; nothing is switched off."""
+"""Doorward itself with all checks and full audit, in pure Python and with its hot modules compiled; nothing is switched off."""
 
 import os
 import pwd
+import shutil
+import sqlite3
 import sys
 import time
+from pathlib import Path
 
-from benchmarks.scene import AGENT, INTENT, ISSUER, KEY, Peer, Scene, free_port
+from benchmarks.scene import AGENT, INTENT, ISSUER, KEY, LackingError, Peer, Scene, free_port
 
+NAME = "doorward"
+COMPILED = Path(__file__).parents[2] / "build" / "compiled"
+"""Where `make compiled` puts it."""
 PARAM = "1"
 """The param of the task, where the grant has a condition."""
 
 
-def doorward(scene: Scene) -> Peer:
-    """One process with gateway and authority."""
+def compiled(scene: Scene) -> Peer:
+    """The same, compiled, with the key and the store of the first, so that one token is good at both."""
+    peer = use_compiled(doorward(scene, "doorward-compiled"))
+    first, folder = scene.folder / NAME, scene.folder / peer.name
+    shutil.copytree(first / "keys", folder / "keys")
+    with sqlite3.connect(first / "doorward.db") as store, sqlite3.connect(folder / "doorward.db") as copy:
+        store.backup(copy)
+    (folder / "doorward.db").chmod(0o600)
+    return peer
+
+
+def use_compiled(peer: Peer) -> Peer:
+    """Start it on the compiled modules. Raises `LackingError`."""
+    if not (COMPILED / ".done").exists():
+        raise LackingError("the compiled Doorward is missing: make compiled")
+    peer.environment["PYTHONPATH"] = str(COMPILED)
+    return peer
+
+
+def doorward(scene: Scene, name: str = NAME) -> Peer:
+    """One process with gateway and authority, in pure Python."""
     port = free_port()
     operations = '"GET /v1/{rest...}"'
     condition = ""
@@ -22,6 +47,7 @@ def doorward(scene: Scene) -> Peer:
     return configured(
         scene,
         port,
+        name=name,
         intents=f"{{{INTENT}: {{upstream: api, operations: [{operations}], touches: [item]}}}}",
         grants=f'[{{name: the agent reads, agents: ["{AGENT}"], intents: [{INTENT}]{condition}}}]',
     )
@@ -31,6 +57,7 @@ def configured(
     scene: Scene,
     port: int,
     *,
+    name: str = NAME,
     intents: str,
     grants: str,
     limits: str = "",
@@ -38,14 +65,14 @@ def configured(
     keep: int = 2,
 ) -> Peer:
     """Doorward before one upstream or more, with these intents and grants."""
-    folder = scene.folder / "doorward"
+    folder = scene.folder / name
     folder.mkdir(exist_ok=True)
     day = time.strftime("%Y-%m-%d", time.gmtime())
     later = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 60 * 86400))
     user = pwd.getpwuid(os.getuid()).pw_name
     lines = "\n".join(
-        f'  {name}: {{url: "http://127.0.0.1:{number}", credential: key, networks: [127.0.0.0/8], limits: {{concurrent: 4096}}}}'
-        for name, number in (upstreams or {"api": scene.upstream_port}).items()
+        f'  {upstream}: {{url: "http://127.0.0.1:{number}", credential: key, networks: [127.0.0.0/8], limits: {{concurrent: 4096}}}}'
+        for upstream, number in (upstreams or {"api": scene.upstream_port}).items()
     )
     (folder / "doorward.yaml").write_text(f"""
 version: 1
@@ -70,4 +97,4 @@ grants: {grants}
 audit: {{sinks: {{local: {{file: {{path: audit.jsonl, rotate: 256MiB, keep: {keep}}}, required: true}}}}}}
 """)
     words = [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "doorward.yaml")]
-    return Peer("doorward", scene, port, words, prefix="/api", environment={"BENCH_KEY": KEY})
+    return Peer(name, scene, port, words, prefix="/api", environment={"BENCH_KEY": KEY})

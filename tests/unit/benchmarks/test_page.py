@@ -16,7 +16,7 @@ RUNS = {
 }
 DOCUMENT = {
     "machine": {"cpu": "a processor", "cores": 2, "cores_share_hardware": False, "memory_gib": 4, "virtual": False,
-                "kernel": "6", "python": "3.11", "doorward": "pure Python",
+                "kernel": "6", "python": "3.11",
                 "libraries": {"uvloop": "1"}, "programs": {"wrk": "4"}},
     "comparison": {
         "different-16": {"title": "t", "seconds": 4, "repeats": 1, "commit": "abc", "runs": RUNS},
