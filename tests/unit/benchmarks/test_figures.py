@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.plot import Bar, Panel, draw
+from benchmarks.plot import LABEL, VALUE, WIDTH, Bar, Panel, draw
 from benchmarks.results import median, percentile, ratio, spread
 from benchmarks.throughput import SCENARIOS, figures_of
 
@@ -68,5 +68,6 @@ def test_the_longest_bar_is_the_greatest_value():
     drawing = draw([Panel("a < b", "more", (Bar("one & two", 10, "10", ours=True), Bar("three", 5, "5")))])
     assert "one &amp; two" in drawing
     assert "a &lt; b" in drawing
-    assert 'width="500.0"' in drawing
-    assert 'width="250.0"' in drawing
+    room = WIDTH - LABEL - VALUE
+    assert f'width="{room:.1f}"' in drawing
+    assert f'width="{room / 2:.1f}"' in drawing
