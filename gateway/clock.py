@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from gateway import telemetry
+from gateway.compiling import mypyc_attr
 
 _log = telemetry.logger("clock")
 
@@ -15,6 +16,7 @@ _IDENTIFIER_DIGITS: Final = 32
 _BLOCK_DIGITS: Final = 8192
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Clock:
     """The machine's clock. Tests replace it by one they turn by hand."""
 
