@@ -26,7 +26,14 @@ LINGERING_SECONDS: Final = 2.0
 
 # Closing throws away what is unsent and says so to the peer (RST): SO_LINGER, on, for no time.
 _RESET: Final = struct.pack("ii", 1, 0)
-_UPSTREAM_FULL, _TOO_EARLY, _TOO_FAR_AHEAD = 1, 2, 4
+
+
+class _Because:
+    """Why a client is not read from; reasons add up."""
+
+    UPSTREAM_FULL: Final = 1
+    TOO_EARLY: Final = 2
+    TOO_FAR_AHEAD: Final = 4
 
 
 @final
@@ -233,20 +240,20 @@ class Downstream(Sender):
         if self._early:
             receiver.send(b"".join(self._early))
             self._early.clear()
-        self._free(_TOO_EARLY)
+        self._free(_Because.TOO_EARLY)
 
     def stop_sending(self) -> None:
         """The exchange with the upstream is over."""
         self._receiver = None
-        self._free(_UPSTREAM_FULL)
+        self._free(_Because.UPSTREAM_FULL)
 
     def hold(self) -> None:
         """Stop reading the request: the upstream is slow."""
-        self._hold(_UPSTREAM_FULL)
+        self._hold(_Because.UPSTREAM_FULL)
 
     def release_hold(self) -> None:
         """Go on reading."""
-        self._free(_UPSTREAM_FULL)
+        self._free(_Because.UPSTREAM_FULL)
 
     def start_answer(self, lines: list[bytes], first: bytes) -> None:
         """Send the head of the response, and what has come of its body."""
@@ -313,7 +320,7 @@ class Downstream(Sender):
         elif not self._keep or self._house.draining:
             self.close()
         else:
-            self._free(_TOO_EARLY)
+            self._free(_Because.TOO_EARLY)
             self.deadline = self._house.sweep.tick + ticks(self._house.limits.idle_timeout)
             if self._ahead and not self._full:
                 asyncio.get_running_loop().call_soon(self._go_on)
@@ -322,14 +329,14 @@ class Downstream(Sender):
         """Take up what the client has sent ahead."""
         if self._life is None and self._lingering is None and not self._full and not self._transport.is_closing():
             ahead, self._ahead = self._ahead, b""
-            self._free(_TOO_FAR_AHEAD)
+            self._free(_Because.TOO_FAR_AHEAD)
             if ahead:
                 self._collect(ahead)
 
     def _keep_ahead(self, data: bytes) -> None:
         self._ahead += data
         if len(self._ahead) > self._house.limits.head:
-            self._hold(_TOO_FAR_AHEAD)
+            self._hold(_Because.TOO_FAR_AHEAD)
 
     def _receive_body(self, body: Body, data: bytes) -> None:
         try:
@@ -356,7 +363,7 @@ class Downstream(Sender):
         else:
             self._early.append(passed)
             if sum(map(len, self._early)) > EARLY:
-                self._hold(_TOO_EARLY)
+                self._hold(_Because.TOO_EARLY)
 
     def _linger(self) -> None:
         """Say that nothing more will come, then read a little of what is still under way (RFC 9112 §9.6)."""

@@ -49,7 +49,7 @@ class MalformedLineError(Exception):
 
 
 # RFC 9110 §5.1 and §5.5: a token, a colon without space before it, then visible bytes with inner spaces and tabs.
-_LINE = re.compile(
+_LINE: Final = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*"
     rb"([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?[ \t]*"
 ).fullmatch

@@ -6,7 +6,7 @@ from typing import Final, final
 from gateway.http.fields import Field
 
 _FIRST_FINAL: Final = 200
-_DIGITS = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
+_DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
 
 
 class Delimiter:

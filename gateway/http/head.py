@@ -23,12 +23,12 @@ from gateway.http.target import Absolute, AmbiguousTargetError, Target, parse_ta
 from gateway.http.trailers import may_trail
 from gateway.model import Use
 
-_METHOD = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
-_HOST = re.compile(
+_METHOD: Final = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 ).fullmatch
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 _UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
 _NO_NAMES: Final[frozenset[str]] = frozenset()

@@ -26,7 +26,15 @@ REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Safe methods (RFC 9110 §9.2.1). PUT and DELETE are idempotent too, but nobody should find one done twice."""
 AT_ONCE: Final = 0.5
 """Seconds within which a kept connection must turn out to be dead for a request to be sent again."""
-_FIRST_FINAL, _CONTINUE, _SWITCHING_PROTOCOLS, _NO_CONTENT = 200, 100, 101, 204
+
+
+class _Status:
+    """The status codes that mean something to the relay itself (RFC 9110 §15)."""
+
+    CONTINUE: Final = 100
+    SWITCHING_PROTOCOLS: Final = 101
+    FIRST_FINAL: Final = 200
+    NO_CONTENT: Final = 204
 
 
 @final
@@ -110,11 +118,11 @@ class Relay:
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
             response = self._parse(await connection.response_head(wait), head.method)
-            if response.status >= _FIRST_FINAL:
+            if response.status >= _Status.FIRST_FINAL:
                 return response
-            if response.status == _SWITCHING_PROTOCOLS:
+            if response.status == _Status.SWITCHING_PROTOCOLS:
                 raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
-            if response.status != _CONTINUE and not head.http_1_0:
+            if response.status != _Status.CONTINUE and not head.http_1_0:
                 caller.send(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
 
@@ -136,7 +144,7 @@ def _answer_lines(response: ResponseHead, upstream: Upstream, *, framed: bool) -
     for name, fields in response.watched.items():
         if name in upstream.passed:
             lines += [field.line for field in fields]
-    if response.status == _NO_CONTENT:
+    if response.status == _Status.NO_CONTENT:
         lines = _without_length(lines)
     if framed and response.framing.by in (Delimiter.CHUNKS, Delimiter.CLOSE):
         lines.append(b"Transfer-Encoding: chunked")

@@ -1,25 +1,29 @@
 """The request target: the one strict reading of a path and a query; knows nothing of routes and operations."""
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple, final
 from urllib.parse import unquote
 
 # Almost every path is plain. What has escapes, dots at a segment's start or a trailing slash meets the longer check.
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)+").fullmatch
-_LEGAL = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
-_ABSOLUTE = re.compile(r"(https?)://([^/?]+)(/.*)", re.IGNORECASE).fullmatch
-_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%\[\]-]*").fullmatch
-_ESCAPED = re.compile(r"%(..)").findall
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_FORBIDDEN = frozenset(b"/\\\x7f") | frozenset(range(0x20))
+_PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_.~!$&'()*+,=:@-]*)+").fullmatch
+_LEGAL: Final = re.compile(r"(?:/(?:[A-Za-z0-9_.~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?").fullmatch
+_ABSOLUTE: Final = re.compile(r"(https?)://([^/?]+)(/.*)", re.IGNORECASE).fullmatch
+_QUERY: Final = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%\[\]-]*").fullmatch
+_ESCAPED: Final = re.compile(r"%(..)").findall
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_FORBIDDEN: Final = frozenset(b"/\\\x7f") | frozenset(range(0x20))
 
 
-class Target(NamedTuple):
+@final
+class Target:
     """A request target in origin form. `path` and `query` are as they came, `segments` percent-decoded once."""
 
-    path: str
-    query: str | None
-    segments: tuple[str, ...]
+    __slots__ = ("path", "query", "segments")
+
+    def __init__(self, path: str, query: str | None, segments: tuple[str, ...]) -> None:
+        self.path: Final = path
+        self.query: Final = query
+        self.segments: Final = segments
 
 
 class Absolute(NamedTuple):
