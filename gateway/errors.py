@@ -25,6 +25,7 @@ ProxyError = Literal[
     "http_protocol_error",
     "http_request_denied",
     "http_request_error",
+    "http_response_content_coding",
     "http_response_header_section_size",
     "http_response_incomplete",
     "http_response_timeout",

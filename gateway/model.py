@@ -77,7 +77,8 @@ class Upstream:
     `networks` holds `public` or CIDRs: where its name may resolve to. `ca` is a file of certificates to trust instead
     of the system's. `credential` names the entry whose secret is put in; `token_places` are the header names besides
     Authorization where a task token may stand; `emptied` are the headers that steps read and the upstream never sees;
-    `passed` are the response headers that only this upstream may send.
+    `passed` are the response headers that only this upstream may send. `scrub` says where the injected secret is masked in its
+    answers: `full`, `headers` or `none`.
     """
 
     tenant: str
@@ -89,6 +90,7 @@ class Upstream:
     credential: str
     token_places: tuple[str, ...] = ()
     emptied: frozenset[str] = frozenset()
+    scrub: str = "full"
     networks: tuple[str, ...] = ("public",)
     passed: frozenset[str] = frozenset()
     ca: str | None = None
@@ -248,10 +250,11 @@ class Outcome:
     """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds.
 
     `error` is the type of an unexpected error; its text stays out, for it could hold anything. `attempts` says how often
-    the request was sent: twice if a kept connection turned out to be dead.
+    the request was sent: twice if a kept connection turned out to be dead. `scrubbed` counts the places of the response where
+    the injected secret was masked.
     """
 
-    __slots__ = ("attempts", "code", "ending", "error", "received", "sent", "status", "upstream_seconds")
+    __slots__ = ("attempts", "code", "ending", "error", "received", "scrubbed", "sent", "status", "upstream_seconds")
 
     def __init__(self, ending: str = "interrupted", status: int = 0, code: str | None = None, received: int = 0, sent: int = 0,
                  upstream_seconds: float | None = None, error: str | None = None, attempts: int = 1) -> None:  # fmt: skip
@@ -263,3 +266,4 @@ class Outcome:
         self.upstream_seconds = upstream_seconds
         self.error = error
         self.attempts = attempts
+        self.scrubbed = 0

@@ -117,7 +117,8 @@ class Ledger:
         for request in tail.unclosed:
             kept = {name: request.get(name) for name in ("request_id", "trace_id", "tenant", "agent", "task", "upstream")}
             unknown = {"status": None, "code": None, "ending": "unknown", "received": None, "sent": None, "attempts": None,
-                       "duration_us": None, "upstream_us": None, "credential": None, "error": None}  # fmt: skip
+                       "scrubbed": None, "duration_us": None, "upstream_us": None, "credential": None,
+                       "error": None}  # fmt: skip
             try:
                 self._write("response", {**kept, **unknown})
             except Refusal:

@@ -186,6 +186,7 @@ class Members:
         return (
             f'{answer}"status":{outcome.status or "null"},"code":{self._name.of(outcome.code)},'
             f'"ending":{self._name.of(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},"attempts":{outcome.attempts},'
+            f'"scrubbed":{outcome.scrubbed},'
             f'"duration_us":{int(seconds * 1e6)},"upstream_us":{upstream_us},"credential":{used},'
             f'"error":{self._error.of(outcome.error)},'
         )

@@ -30,13 +30,14 @@ def apply(credential: Credential, permit: Permit, head: RequestHead, traced: Tra
     kept = permit.outbound
     if kept is None or kept[0] is not credential:
         kept = permit.outbound = (credential, _constant_part(credential, permit, head))
+    scrubber = None if permit.upstream.scrub == "none" else credential.scrubber
     flags = head.trace[1] if head.trace is not None else "01"
     rest = (
         f"X-Request-Id: {traced.request_id}\r\ntraceparent: 00-{traced.trace_id}-{traced.span_id}-{flags}\r\n".encode("ascii")
         + credential.lines.reveal()
         + b"\r\n"
     )
-    return Outbound(kept[1] + rest, head.method, credential.key_for(permit.upstream))
+    return Outbound(kept[1] + rest, head.method, credential.key_for(permit.upstream), scrubber)
 
 
 def _constant_part(credential: Credential, permit: Permit, head: RequestHead) -> bytes:
@@ -55,6 +56,8 @@ def _constant_part(credential: Credential, permit: Permit, head: RequestHead) ->
             lines += [field.line for field in fields]
     if head.trace is not None:  # the caller's trace goes on, and with it what its vendors noted (W3C Trace Context §3.3)
         lines += [field.line for field in head.watched.get("tracestate", ())]
+    if upstream.scrub == "full":  # what is encoded cannot be searched; what the caller wanted is among the emptied
+        lines.append(b"Accept-Encoding: identity")
     if head.framing.by == Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
     if head.wants_trailers:

@@ -21,6 +21,13 @@ class Injector(Protocol):
         """Finished header lines, each with its CR LF. Raises `UnfitSecretError`."""
         ...
 
+    def to_scrub(self, secret: Secret) -> tuple[Secret, ...]:
+        """All values that give the secret away if an upstream repeats them, the secret itself first.
+
+        Each is found in every form: plain, base64, hexadecimal, percent encoding. A name or scheme beside it is none of them.
+        """
+        ...
+
     def loggable(self) -> str:
         """Where the secret goes, in words that may stand in logs."""
         ...

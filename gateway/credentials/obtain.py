@@ -6,10 +6,12 @@ from typing import Final, final
 
 from gateway.clock import Clock
 from gateway.credentials.injector import Injector, UnfitSecretError
+from gateway.credentials.scrub import SecretScrubber
 from gateway.credentials.secret import Secret
 from gateway.credentials.source import SecretUnavailableError, Source
 from gateway.errors import Refusal
 from gateway.http.outbound import PoolKey
+from gateway.http.scrubber import Scrubber
 from gateway.model import Permit, Upstream
 
 FINGERPRINTED_FROM: Final = 16
@@ -18,15 +20,19 @@ FINGERPRINTED_FROM: Final = 16
 
 @final
 class Credential:
-    """A secret on its way into one request. `version` is a keyed fingerprint, so records can tell secrets apart."""
+    """A secret on its way into one request. `version` is a keyed fingerprint, so records can tell secrets apart.
 
-    __slots__ = ("_keys", "lines", "name", "places", "version")
+    `scrubber` keeps it out of responses; None if no upstream of the credential wants that.
+    """
 
-    def __init__(self, name: str, version: str, places: frozenset[str], lines: Secret) -> None:
+    __slots__ = ("_keys", "lines", "name", "places", "scrubber", "version")
+
+    def __init__(self, name: str, version: str, places: frozenset[str], lines: Secret, scrubber: Scrubber | None) -> None:
         self.name: Final = name
         self.version: Final = version
         self.places: Final = places
         self.lines: Final = lines
+        self.scrubber: Final = scrubber
         self._keys: dict[Upstream, PoolKey] = {}
 
     def key_for(self, upstream: Upstream) -> PoolKey:
@@ -44,13 +50,19 @@ class Credential:
 class ManagedCredential:
     """One credential of the configuration, with its source, its injector and how long it is permitted."""
 
-    def __init__(self, name: str, source: Source, injector: Injector, *, ends: float | None, key: bytes) -> None:
-        """`ends` is the Unix time at which its exception ends; `key` is that of the fingerprints."""
+    def __init__(
+        self, name: str, source: Source, injector: Injector, *, ends: float | None, key: bytes, scrubbed: bool = True
+    ) -> None:
+        """`ends` is the Unix time at which its exception ends; `key` is that of the fingerprints.
+
+        `scrubbed` says whether an upstream of it wants the secret kept out of responses; then it has to be one that can be.
+        """
         self.name: Final = name
         self.source: Final = source
         self.injector: Final = injector
         self.ends: Final = ends
         self._key: Final = key
+        self._scrubbed: Final = scrubbed
         self._secret: Secret | None = None
         self._credential: Credential | None = None
 
@@ -59,7 +71,8 @@ class ManagedCredential:
         secret = self.source.current()
         if self._credential is None or secret is not self._secret:
             lines = Secret(self.injector.lines(secret))
-            self._credential = Credential(self.name, self._fingerprint(secret), self.injector.places, lines)
+            scrubber = SecretScrubber(self.injector.to_scrub(secret)) if self._scrubbed else None
+            self._credential = Credential(self.name, self._fingerprint(secret), self.injector.places, lines, scrubber)
             self._secret = secret
         return self._credential
 

@@ -4,6 +4,7 @@ from typing import Final, Protocol, final
 
 from gateway.http.chunked import LAST_CHUNK, ChunkedBody, as_chunk
 from gateway.http.framing import Delimiter, Framing
+from gateway.http.trailers import Trailers
 
 
 class Body(Protocol):
@@ -83,10 +84,10 @@ class ClosedBody:
         return LAST_CHUNK if self._framed else b""
 
 
-def follow(framing: Framing, *, framed: bool = True) -> Body:
+def follow(framing: Framing, *, framed: bool = True, trailers: Trailers | None = None) -> Body:
     """The follower for a body that is delimited this way. Without `framed` no chunk framing is passed on, for HTTP/1.0."""
     if framing.by == Delimiter.LENGTH:
         return LengthBody(framing.length)
     if framing.by == Delimiter.CHUNKS:
-        return ChunkedBody(framed=framed)
+        return ChunkedBody(framed=framed, trailers=trailers)
     return ClosedBody(framed=framed) if framing.by == Delimiter.CLOSE else NoBody()

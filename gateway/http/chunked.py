@@ -46,11 +46,17 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return the bytes to pass on. Raises `BrokenChunkError`."""
+        passed = self.pieces(data, [])
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def pieces(self, data: bytes, contents: list[int]) -> list[bytes]:
+        """The same in pieces, the indices of those that are content put into `contents`. Raises `BrokenChunkError`."""
         passed: list[bytes] = []
         at, size = 0, len(data)
         while at < size and not self.done:
             if self._left:
                 step = min(self._left, size - at)
+                contents.append(len(passed))
                 passed.append(data[at : at + step] if step < size else data)
                 self.payload += step
                 self._left -= step
@@ -68,7 +74,7 @@ class ChunkedBody:
                 passed.append(framing)
         if self.done:
             self.rest = data[at:]
-        return passed[0] if len(passed) == 1 else b"".join(passed)
+        return passed
 
     def _hold(self, part: bytes) -> None:
         self._line += part
@@ -106,7 +112,7 @@ class ChunkedBody:
         self._lines += 1
         if self._trailer > LARGEST_TRAILER or self._lines > MOST_TRAILERS:
             raise BrokenChunkError("The trailers are too large or too many.")
-        return line if self._trailers is not None and self._trailers.admits(line[:-2]) else b""
+        return b"" if self._trailers is None else self._trailers.admit(line)
 
 
 def as_chunk(data: bytes) -> bytes:

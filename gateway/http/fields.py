@@ -27,6 +27,10 @@ class Role:
     """Goes on, but two of it would have two meanings."""
     TRAILERS: Final = 10
     """Says for this hop which trailers are taken (TE) or will come (Trailer)."""
+    WATCHED_ONCE: Final = 11
+    """Watched, and two of it would have two meanings."""
+    CODING: Final = 12
+    """Goes on, and says whether the content is encoded."""
 
 
 @final
@@ -142,7 +146,7 @@ def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     """What comes from callers. `watched` names the headers that steps read: tokens, intent, places of credentials."""
     roles = dict.fromkeys(_DROPPED, Role.DROP)
     roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
-    roles |= dict.fromkeys(map(canonical, watched), Role.WATCHED)
+    roles |= {name: Role.WATCHED_ONCE if name in _SINGLE else Role.WATCHED for name in map(canonical, watched)}
     roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED, "te": Role.TRAILERS}
     return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
@@ -158,7 +162,7 @@ PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "proxy-status", "s
 def response_vocabulary() -> Vocabulary:
     """What comes from upstreams."""
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
-    return Vocabulary(roles=roles | FRAMING_ROLES | {"trailer": Role.TRAILERS})
+    return Vocabulary(roles=roles | FRAMING_ROLES | {"trailer": Role.TRAILERS, "content-encoding": Role.CODING})
 
 
 _DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "x-real-ip", "x-request-id"}

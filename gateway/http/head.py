@@ -33,7 +33,8 @@ _UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _REQUEST_LINE_PARTS: Final = 3
-_ONCE: Final = frozenset((Role.CONTENT_LENGTH, Role.TRANSFER_ENCODING, Role.ONCE))
+_ONCE: Final = frozenset((Role.CONTENT_LENGTH, Role.TRANSFER_ENCODING, Role.ONCE, Role.WATCHED_ONCE))
+_PLAIN: Final = frozenset((b"", b"identity"))
 
 
 @final
@@ -101,10 +102,11 @@ class RequestHead:
 class ResponseHead:
     """One parsed response head. `reason` is the status line after the version, as it came.
 
-    `trailers` are the canonical names of the trailers that it announces and that may come as such.
+    `trailers` are the canonical names of the trailers that it announces and that may come as such. `coded` says that the
+    content is encoded (RFC 9110 §8.4), so that it cannot be read as it is.
     """
 
-    __slots__ = ("forward", "framing", "keep", "reason", "status", "trailers", "watched")
+    __slots__ = ("clean_for", "coded", "forward", "framing", "keep", "reason", "status", "trailers", "watched")
 
     def __init__(self, status: int, reason: bytes, *, keep: bool) -> None:
         self.status: Final = status
@@ -114,6 +116,9 @@ class ResponseHead:
         self.framing: Framing = NO_BODY
         self.trailers: frozenset[str] = frozenset()
         self.keep = keep
+        self.coded = False
+        self.clean_for: object = None
+        """The scrubber that last found nothing in these bytes."""
 
 
 def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> RequestHead:
@@ -191,7 +196,7 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
         elif role == Role.EXPECT and not request.expects_continue and field.value.lower() == b"100-continue":
             request.expects_continue = True
         elif role != Role.DROP and hop.take(field):
-            forward.append(line)
+            _keep_single(request, field)
     if not request.host:
         raise Refusal("request_malformed", "The request names no host.")
     if request.absolute is not None and request.absolute.authority.lower() != request.host.decode("ascii").lower():
@@ -218,6 +223,13 @@ def _read_as_1_0(request: RequestHead) -> None:
     request.expects_continue = request.wants_trailers = False
 
 
+def _keep_single(request: RequestHead, field: Field) -> None:
+    if field.role == Role.WATCHED_ONCE:
+        request.watched[field.name] = [field]
+    else:
+        request.forward.append(field.line)
+
+
 def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
     hop = _Hop()
     known, forward = vocabulary.known, response.forward
@@ -233,6 +245,7 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
             response.watched.setdefault(field.name, []).append(field)
         elif role != Role.DROP and hop.take(field):
             forward.append(line)
+    response.coded = hop.coded
     if hop.chunked and not response.keep:
         raise AmbiguousFramingError("Chunks in HTTP/1.0.")
     response.framing = response_framing(method, response.status, hop.length, chunked=hop.chunked)
@@ -249,11 +262,12 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
 class _Hop:
     """What a head says of this hop alone: how its body is delimited, what its Connection names, and of trailers."""
 
-    __slots__ = ("chunked", "length", "options", "seen", "trailers")
+    __slots__ = ("chunked", "coded", "length", "options", "seen", "trailers")
 
     def __init__(self) -> None:
         self.length: int | None = None
         self.chunked = False
+        self.coded = False
         self.options: set[str] = set()
         self.trailers: frozenset[str] = _NO_NAMES
         self.seen: set[str] = set()
@@ -267,6 +281,9 @@ class _Hop:
         if role == Role.TRAILERS:
             self.trailers |= _options(field)
             return False
+        if role == Role.CODING:
+            self.coded = self.coded or field.value.lower() not in _PLAIN
+            return True
         if name in self.seen or role not in _ONCE:
             raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")
         self.seen.add(name)

@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from typing import Final, NamedTuple, final
 
+from gateway.http.scrubber import Scrubber
 from gateway.model import Upstream
 
 
@@ -16,14 +17,16 @@ class PoolKey(NamedTuple):
 
 @final
 class Outbound:
-    """The request as it goes out. Only `credentials/` makes one."""
+    """The request as it goes out, and what keeps its secret out of the response. Only `credentials/` makes one."""
 
-    __slots__ = ("head", "key", "method")
+    __slots__ = ("head", "key", "method", "scrubber")
 
-    def __init__(self, head: bytes, method: str, key: PoolKey) -> None:
+    def __init__(self, head: bytes, method: str, key: PoolKey, scrubber: Scrubber | None) -> None:
+        """`scrubber` is None if the upstream's answers are passed on unseen."""
         self.head: Final = head
         self.method: Final = method
         self.key: Final = key
+        self.scrubber: Final = scrubber
 
     def __repr__(self) -> str:
         return f"<Outbound {self.method} to {self.key.upstream.name}>"

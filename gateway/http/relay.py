@@ -6,7 +6,6 @@ from typing import Final, final
 from gateway.clock import Clock
 from gateway.errors import Interrupted, Refusal
 from gateway.http.body import follow
-from gateway.http.chunked import ChunkedBody
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.framing import NO_BODY, Delimiter
@@ -15,6 +14,8 @@ from gateway.http.limits import Limits
 from gateway.http.memory import Memory
 from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
+from gateway.http.reflections import Reflections
+from gateway.http.scrubbed_body import follow_scrubbed
 from gateway.http.trailers import Trailers
 from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
@@ -48,6 +49,7 @@ class Relay:
         self._limits: Final = limits
         self._clock: Final = clock
         self._heads: Final = heads
+        self.reflections: Final = Reflections(clock)
 
     async def __call__(
         self, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome, judge_again: Callable[[], object]
@@ -88,15 +90,19 @@ class Relay:
         try:
             connection.begin(caller, outbound.head)
             caller.start_sending(connection, invite=head.expects_continue)
-            response = await self._final_head(connection, upstream, head, caller)
+            response = await self._final_head(connection, outbound, head, caller, outcome)
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
-            body = follow(response.framing, framed=not head.http_1_0)
-            lines = _answer_lines(response, upstream, framed=not head.http_1_0)
+            scrubber, framed = outbound.scrubber, not head.http_1_0
+            lines = _answer_lines(response, upstream, framed=framed)
+            trailers: Trailers | None = None
             if head.wants_trailers and response.trailers:
-                trailers = Trailers(response.trailers, self._vocabulary)
-                body = ChunkedBody(trailers=trailers)
+                trailers = Trailers(response.trailers, self._vocabulary, scrubber, outcome)
                 lines.append(trailers.announcement)
+            if scrubber is None or upstream.scrub != "full":
+                body = follow(response.framing, framed=framed, trailers=trailers)
+            else:
+                body = follow_scrubbed(response, scrubber, outcome, framed=framed, trailers=trailers)
             first = connection.take_body(body)
             caller.start_answer(lines, first)
             if not body.done:
@@ -106,18 +112,21 @@ class Relay:
         finally:
             caller.stop_sending()
             outcome.sent = connection.payload
+            if outcome.scrubbed:
+                self.reflections.note(outbound.key, outcome.scrubbed)
             if connection.finish() and reusable:
                 self.pool.give_back(connection)
             else:
                 connection.abort()
 
     async def _final_head(
-        self, connection: UpstreamConnection, upstream: Upstream, head: RequestHead, caller: Downstream
+        self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
     ) -> ResponseHead:
         """The final response; interim ones go on to the caller, if it knows them (RFC 9110 §15.2). 100 was answered here."""
+        upstream = outbound.key.upstream
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
-            response = self._parse(await connection.response_head(wait), head.method)
+            response = self._scrub_and_parse(await connection.response_head(wait), outbound, outcome)
             if response.status >= _Status.FIRST_FINAL:
                 return response
             if response.status == _Status.SWITCHING_PROTOCOLS:
@@ -125,6 +134,19 @@ class Relay:
             if response.status != _Status.CONTINUE and not head.http_1_0:
                 caller.send(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
+
+    def _scrub_and_parse(self, head: bytes, outbound: Outbound, outcome: Outcome) -> ResponseHead:
+        """Parse a response head without the injected secret; one that was found clean need not be searched again."""
+        scrubber, method = outbound.scrubber, outbound.method
+        if scrubber is None:
+            return self._parse(head, method)
+        known = self._heads.known.get(head)
+        if known is not None and known.clean_for is scrubber and method != "HEAD":
+            return known
+        masked = scrubber.head(head, outcome)
+        response = self._parse(masked, method)
+        response.clean_for = scrubber
+        return response
 
     def _parse(self, head: bytes, method: str) -> ResponseHead:
         """Parse a response head; for HEAD the same bytes mean something else, so those are not remembered."""

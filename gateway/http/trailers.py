@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from gateway.http.fields import Role, Vocabulary
+from gateway.http.scrubber import Scrubber
+from gateway.model import Outcome
 
 _NEVER: Final = frozenset(
     (
@@ -53,18 +55,23 @@ def may_trail(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:
 class Trailers:
     """The trailers that one response may end with."""
 
-    __slots__ = ("_announced", "_vocabulary")
+    __slots__ = ("_announced", "_outcome", "_scrubber", "_vocabulary")
 
-    def __init__(self, announced: frozenset[str], vocabulary: Vocabulary) -> None:
-        """`announced` is what `may_trail` has left of the response's Trailer field."""
+    def __init__(self, announced: frozenset[str], vocabulary: Vocabulary, scrubber: Scrubber | None, outcome: Outcome) -> None:
+        """`announced` is what `may_trail` has left of the response's Trailer field; `scrubber` is that of the response."""
         self._announced: Final = announced
         self._vocabulary: Final = vocabulary
+        self._scrubber: Final = scrubber
+        self._outcome: Final = outcome
 
     @property
     def announcement(self) -> bytes:
         """The header line that tells the caller of them."""
         return b"Trailer: " + ", ".join(sorted(self._announced)).encode("ascii")
 
-    def admits(self, line: bytes) -> bool:
-        """Whether a line that has the form of a header line goes on."""
-        return self._vocabulary.classify(line).name in self._announced
+    def admit(self, line: bytes) -> bytes:
+        """What goes on of a header line and its CR LF: the line without the injected secret, or nothing."""
+        field = line[:-2]
+        if self._scrubber is not None:
+            field = self._scrubber.head(field, self._outcome)
+        return field + b"\r\n" if self._vocabulary.classify(field).name in self._announced else b""

@@ -9,6 +9,7 @@ from gateway.http.body import Body, ClosedBody
 from gateway.http.chunked import BrokenChunkError
 from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
+from gateway.http.scrubbed_body import ScrubbedClosedBody
 from gateway.http.sender import Sender, Turn
 from gateway.http.waiting import Wait
 
@@ -75,7 +76,7 @@ class UpstreamConnection(Sender):
             return
         # Without a close_notify, which nobody tells us of, a TLS connection that ends could have been cut (RFC 9112 §9.8).
         certain = error is None and self._transport.get_extra_info("ssl_object") is None
-        if isinstance(body, ClosedBody) and certain:
+        if isinstance(body, (ClosedBody, ScrubbedClosedBody)) and certain:
             caller.send(body.end())
             self._ended(caller)
         elif self._silent:

@@ -38,6 +38,8 @@ from gateway.stores.backends.sqlite import Config as SqliteConfig
 
 ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent", "tracestate")
 """Headers that steps read and upstreams never see as the caller sent them."""
+WITHHELD_TO_SCRUB: Final = ("accept-encoding", "if-range", "range", "sec-websocket-extensions")
+"""Headers by which a caller would get answers in which no secret can be found: encoded, or in parts to be put together."""
 SOON: Final = timedelta(days=14).total_seconds()
 """How long before the end of an exception the gateway begins to warn."""
 _DIGEST_DIGITS: Final = 16
@@ -101,6 +103,7 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
     address = rule.address()
     places = rule.token_places()
     ours = (*ALWAYS_WATCHED, canonical(loaded.document.gateway.intent_header), *map(canonical, places))
+    withheld = WITHHELD_TO_SCRUB if rule.scrub == "full" else ()
     return Upstream(
         tenant=loaded.document.tenant,
         name=name,
@@ -111,7 +114,8 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
         credential=rule.credential,
         token_places=tuple(map(canonical, places)),
         # A header that another upstream's secret goes into is watched for all; here it is what it would be without that.
-        emptied=frozenset((*ours, *filter(never_forwarded, injected))),
+        emptied=frozenset((*ours, *withheld, *filter(never_forwarded, injected))),
+        scrub=rule.scrub,
         networks=tuple(rule.networks),
         passed=frozenset(map(canonical, rule.passed)),
         ca=None if rule.tls.ca is None else str(loaded.resolve(rule.tls.ca)),
@@ -125,7 +129,8 @@ def _credential(loaded: Loaded, name: str, clock: Clock, fingerprint_key: bytes)
     rule = loaded.document.credentials[name]
     source = SOURCES[rule.secret.name].build(rule.secret.config, clock, loaded.resolve)
     ends = _usable_until(rule, loaded.document.exceptions.overdue)
-    return ManagedCredential(name, source, _injector(rule), ends=ends, key=fingerprint_key)
+    scrubbed = any(upstream.credential == name and upstream.scrub != "none" for upstream in loaded.document.upstreams.values())
+    return ManagedCredential(name, source, _injector(rule), ends=ends, key=fingerprint_key, scrubbed=scrubbed)
 
 
 def _injector(rule: CredentialRule) -> Injector:

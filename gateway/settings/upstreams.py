@@ -109,6 +109,9 @@ class UpstreamRule(Config):
     """Headers besides Authorization where an agent may put the task token, for unmodified SDKs; they are emptied first."""
     passed: tuple[PassedText, ...] = Field(default=(), alias="pass")
     """Response headers otherwise dropped: `alt-svc`, `proxy-authenticate`, `proxy-status`, `set-cookie`, `www-authenticate`."""
+    scrub: Literal["full", "headers", "none"] = "full"
+    """Where its own secret is masked if it repeats it: in `full` answers, in their `headers`, or `none`. For `full` it is asked
+    for plain answers: Range and If-Range are dropped, an answer that is encoded all the same is refused."""
     networks: Annotated[tuple[NetworkText, ...], Field(min_length=1)] = ("public",)
     """Where its name may resolve to: `public`, or CIDRs. Loopback, private and metadata addresses only if they are named."""
     limits: UpstreamLimitsRule = UpstreamLimitsRule()

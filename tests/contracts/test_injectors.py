@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from gateway.credentials.injector import Injector, UnfitSecretError
 from gateway.credentials.injectors import INJECTORS
+from gateway.credentials.scrub import SecretScrubber
 from gateway.credentials.secret import Secret
 from gateway.http.fields import FRAMING_ROLES, HOP_BY_HOP, Vocabulary, canonical
+from gateway.model import Outcome
 
 CANARY = "canary-of-an-upstream-secret"
 HOSTILE = ("\r\nX-Smuggled: yes", "x\nX-Smuggled: yes", "\x00", "x: y", "", " x", "x\r", "\ud800", "ü")
@@ -109,6 +111,18 @@ def test_it_never_shows_the_secret(name):
     assert [spelling for spelling in spellings(CANARY) if spelling in shown] == []
     with pytest.raises(TypeError):
         pickle.dumps(secret)
+
+
+@BY_NAME
+def test_what_it_sends_can_come_back_without_the_secret(name):
+    """Its lines in an answer, scrubbed of what it names, show the secret in no spelling; the secret itself is among that."""
+    injector = built(name, written(name))
+    secret = Secret(CANARY.encode())
+    named = injector.to_scrub(secret)
+    assert secret in named
+    shown = SecretScrubber(named).head(injector.lines(secret), outcome := Outcome()).decode()
+    assert [spelling for spelling in spellings(CANARY) if spelling in shown] == []
+    assert outcome.scrubbed
 
 
 @BY_NAME

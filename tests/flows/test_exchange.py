@@ -35,8 +35,9 @@ async def test_the_upstream_sees_its_own_key_and_nothing_of_the_callers(house: B
     assert seen.fields["x-api-key"] == [SECRET]
     assert seen.fields["x-custom"] == ["stays"]
     assert seen.fields["via"] == ["1.1 doorward"]
+    assert seen.fields["accept-encoding"] == ["identity"]
     assert (seen.fields["te"], seen.fields["connection"]) == (["trailers"], ["TE"])
-    ours = {"host", "via", "x-request-id", "traceparent", "x-api-key", "te", "connection"}
+    ours = {"host", "via", "x-request-id", "traceparent", "x-api-key", "te", "connection", "accept-encoding"}
     assert set(seen.fields) == {"x-custom"} | ours
     await door.stop()
     (request,), (response,) = door.exchanges()

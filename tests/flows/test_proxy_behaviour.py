@@ -60,8 +60,8 @@ SEEN = [
 async def test_a_field_reaches_the_upstream_or_not(
     house: Build, lines: tuple[str, ...], name: str, expected: list[str] | None, why: str
 ) -> None:
-    """The Host that it sees is always its own."""
-    door = await house(saying(OK))
+    """The Host that it sees is always its own. What scrubbing whole answers changes stands in `test_scrubbed.py`."""
+    door = await house(saying(OK), upstream="scrub: headers")
     client = await door.connect()
     await client.send(get("/api/items", await door.token(), "items.read", *lines))
     assert (await client.answer()).body == b"ok"
@@ -92,7 +92,8 @@ async def test_a_field_reaches_the_caller_or_not(
     house: Build, said: tuple[bytes, ...], expected: tuple[bytes, ...], why: str
 ) -> None:
     """What the caller sees besides the length is exactly what is expected, and in this order."""
-    door = await house(saying(b"\r\n".join((b"HTTP/1.1 200 OK", *said, b"Content-Length: 2", b"", b"ok"))))
+    answer = b"\r\n".join((b"HTTP/1.1 200 OK", *said, b"Content-Length: 2", b"", b"ok"))
+    door = await house(saying(answer), upstream="scrub: headers")
     client = await door.connect()
     await client.send(get("/api/items", await door.token()))
     head = (await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 10))[:-4]

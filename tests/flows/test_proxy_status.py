@@ -49,6 +49,7 @@ def test_every_refusal_says_whose_answer_it_is(code: str) -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "http_protocol_error", "it speaks something else"),
         (b"HTTP/1.1 200 OK\nX: y\n\n", "http_protocol_error", "lines without CR"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "http_protocol_error", "two ends"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nxyz", "http_response_content_coding", "asked to be plain"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "http_response_transfer_coding", "no chunk"),
     ],
 )

@@ -24,6 +24,10 @@ class BearerInjector:
         """The header line."""
         return header_line("Authorization", b"Bearer ", secret)
 
+    def to_scrub(self, secret: Secret) -> tuple[Secret, ...]:
+        """The secret, which is sent as it is."""
+        return (secret,)
+
     def loggable(self) -> str:
         """The name of the header."""
         return "Authorization: Bearer"

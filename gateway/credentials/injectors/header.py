@@ -48,6 +48,10 @@ class HeaderInjector:
         """The header line."""
         return header_line(self._name, b"", secret)
 
+    def to_scrub(self, secret: Secret) -> tuple[Secret, ...]:
+        """The secret, which is sent as it is."""
+        return (secret,)
+
     def loggable(self) -> str:
         """The name of the header."""
         return f"header {self._name}"

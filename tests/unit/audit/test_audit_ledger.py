@@ -75,7 +75,7 @@ async def test_two_records_of_an_allowed_request(new_ledger, log, parts):
         "v": 1, "seq": 3, "time": response["time"], "type": "response", "request_id": record.request_id,
         "trace_id": record.request_id, "tenant": "acme", "agent": "spiffe://acme.example/ns/agents/sa/reconciler",
         "task": "task-1", "upstream": "billing", "status": 200, "code": None, "ending": "complete", "received": 10,
-        "sent": 2000, "attempts": 1, "duration_us": response["duration_us"], "upstream_us": 2500,
+        "sent": 2000, "attempts": 1, "scrubbed": 0, "duration_us": response["duration_us"], "upstream_us": 2500,
         "credential": {"name": "billing-key", "version": "v7"}, "error": None,
         "prev": digest(log.read_bytes().splitlines()[1]),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.credentials.apply import apply
 from gateway.credentials.injectors import INJECTORS
 from gateway.credentials.obtain import Credential
+from gateway.credentials.scrub import SecretScrubber
 from gateway.credentials.secret import Secret
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead, parse_request
@@ -22,6 +23,7 @@ from gateway.settings.compile import Compiled, compile_configuration
 from gateway.settings.load import load_text
 
 SECRET = b"secret-of-the-upstream"
+SCRUBBER = SecretScrubber((Secret(SECRET),))
 CANARY = "canary-of-the-caller"
 TRACED = SimpleNamespace(request_id="1" * 32, trace_id="2" * 32, span_id="3" * 16)
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -73,7 +75,7 @@ def credential(
     """A credential of a real injector."""
     kind = INJECTORS[injector]
     built = kind.build(kind.config.model_validate(configuration))
-    return Credential("by-" + injector, version, built.places, Secret(built.lines(Secret(secret))))
+    return Credential("by-" + injector, version, built.places, Secret(built.lines(Secret(secret))), SCRUBBER)
 
 
 def permit(request: RequestHead, upstream: str = "billing") -> Permit:
@@ -105,7 +107,8 @@ def test_the_head_is_ours_and_what_may_go_on() -> None:
     sent = lines(outbound(head("Accept:  text/plain ", "X-Two: a", "x-two: b", "Content-Length: 3", method="POST")))
     assert sent == [
         "POST /base/x?a=1 HTTP/1.1", "Host: api.example", "Accept:  text/plain ", "X-Two: a", "x-two: b", "Content-Length: 3",
-        "Via: 1.1 doorward", "X-Request-Id: " + "1" * 32, f"traceparent: 00-{'2' * 32}-{'3' * 16}-01",
+        "Accept-Encoding: identity", "Via: 1.1 doorward", "X-Request-Id: " + "1" * 32,
+        f"traceparent: 00-{'2' * 32}-{'3' * 16}-01",
         "X-Api-Key: " + SECRET.decode(),
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gateway.http.chunked import LARGEST_TRAILER, MOST_TRAILERS, BrokenChunkError, ChunkedBody, as_chunk
 from gateway.http.fields import response_vocabulary
 from gateway.http.trailers import Trailers
+from gateway.model import Outcome
 
 
 def feed(*pieces: bytes) -> tuple[ChunkedBody, bytes]:
@@ -73,7 +74,7 @@ def test_content_passes_without_its_framing() -> None:
 def test_agreed_trailers_pass_as_they_came() -> None:
     """The others are dropped, however they are split and spelled."""
     for size in (1, 5, 100):
-        body = ChunkedBody(trailers=Trailers(frozenset(("x-sum",)), response_vocabulary()))
+        body = ChunkedBody(trailers=Trailers(frozenset(("x-sum",)), response_vocabulary(), None, Outcome()))
         wire = b"1\r\na\r\n0\r\nX-Sum: 1 \r\nX-Other: 2\r\nx_sum: 3\r\n\r\n"
         passed = b"".join(body.feed(wire[at : at + size]) for at in range(0, len(wire), size))
         assert (passed, body.done) == (b"1\r\na\r\n0\r\nX-Sum: 1 \r\nx_sum: 3\r\n\r\n", True)
