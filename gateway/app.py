@@ -25,6 +25,9 @@ from gateway.http.listener import Listener
 from gateway.http.memory import Memory
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
+from gateway.http.tls_context import UnusableFileError
+from gateway.http.tls_rule import ListenerTlsRule
+from gateway.http.tls_watch import LiveContext, TlsWatch
 from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
 from gateway.http.waiting import Wait
 from gateway.identity.identify import Identities, Minter
@@ -36,6 +39,7 @@ from gateway.model import Upstream
 from gateway.policy.issue import Allowance, may_hold
 from gateway.settings.compile import compile_configuration, compile_credentials
 from gateway.settings.load import Loaded
+from gateway.settings.tls import listener_files
 from gateway.snapshot import Snapshot
 
 
@@ -50,6 +54,7 @@ class Doorward:
         self._compiled: Final = compile_configuration(loaded, clock.now())
         self._started: Final = AsyncExitStack()
         self._troubles: tuple[str, ...] = ()
+        self._tls: Final = TlsWatch(clock)
         self.sweep: Final = Sweep()
         self.addresses: Final[list[str]] = []
         """Where agents send requests, once started."""
@@ -72,9 +77,9 @@ class Doorward:
         ]
         exposed = [
             f"{section} listens on {text} without TLS: tokens cross the network in the clear"
-            for section, listen in (("gateway", document.gateway.listen), ("authority", document.authority.listen))
-            for text in listen
-            if not is_local(parse_address(text))
+            for section, rule in (("gateway", document.gateway), ("authority", document.authority))
+            for text in rule.listen
+            if rule.tls is None and not is_local(parse_address(text))
         ]
         return (*self._compiled.warnings, *shared, *exposed, *self._troubles)
 
@@ -174,7 +179,7 @@ class Doorward:
         limits = compiled.admission.limits
         credentials = compile_credentials(self._loaded, self._clock, self.ledger.derive_key("versions of credentials"))
         self._troubles = tuple(credentials.troubles())
-        pool = Pool(self._clock, self.sweep, limits.head)
+        pool = Pool(self._clock, self.sweep, limits.head, self._tls)
         self._started.callback(pool.close)
         return pool, Snapshot(
             digest=compiled.digest,
@@ -197,7 +202,8 @@ class Doorward:
             authority, identities, audience=document.gateway.audience, resources=resources, clock=self._clock
         )
         listen = [parse_address(text) for text in document.authority.listen]
-        site = await start_site(application, listen, mode=EVERY_USER, resolve=resolve)
+        tls = self._live("authority", document.authority.tls)
+        site = await start_site(application, listen, mode=EVERY_USER, resolve=resolve, clock=self._clock, tls=tls)
         self._started.push_async_callback(site.stop)
         self.authority_ports.extend(site.ports)
         operators = operators_of(document.admin.operators)
@@ -210,18 +216,29 @@ class Doorward:
         # Operators are told by their user. Others than our own could not even connect to a socket that is only ours.
         alone = set(operators) <= {os.getuid()}
         mode = OWNER_ONLY if alone else EVERY_USER
-        admin_site = await start_site(admin, [parse_address(document.admin.socket)], mode=mode, resolve=resolve)
+        admin_site = await start_site(
+            admin, [parse_address(document.admin.socket)], mode=mode, resolve=resolve, clock=self._clock
+        )
         self._started.push_async_callback(admin_site.stop)
 
     async def _listen(self) -> Listener:
         document = self._loaded.document
-        listener = Listener(self._serve, document.gateway.limits, self.sweep, self._clock)
-        sweeping = self._clock.spawn(self.sweep.run(self._clock), "deadlines")
-        self._started.callback(sweeping.cancel)
+        tls = self._live("gateway", document.gateway.tls)
+        listener = Listener(self._serve, document.gateway.limits, self.sweep, self._clock, tls)
+        for work, name in ((self.sweep.run(self._clock), "deadlines"), (self._tls.run(), "files of TLS")):
+            self._started.callback(self._clock.spawn(work, name).cancel)
         self._started.push_async_callback(listener.drain)
         for text in document.gateway.listen:
             self.addresses.append(await listener.listen(text, self._loaded.resolve))
         return listener
+
+    def _live(self, section: str, rule: ListenerTlsRule | None) -> LiveContext | None:
+        if rule is None:
+            return None
+        try:
+            return self._tls.serve(section, listener_files(self._loaded, rule))
+        except UnusableFileError as error:  # the files were good when the configuration was compiled
+            raise ConfigurationError([self._loaded.flaw((section, "tls"), str(error))]) from None
 
     def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
         return handle_request(self.snapshot, caller)

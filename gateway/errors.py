@@ -33,6 +33,7 @@ ProxyError = Literal[
     "proxy_configuration_error",
     "proxy_internal_error",
     "proxy_internal_response",
+    "tls_alert_received",
     "tls_certificate_error",
     "tls_protocol_error",
 ]

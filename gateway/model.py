@@ -68,17 +68,29 @@ class Origin(NamedTuple):
     port: int
 
 
+class TlsFiles(NamedTuple):
+    """The paths of what one side of TLS shows, a certificate and its key, and of what it verifies the other side with."""
+
+    certificate: str | None = None
+    key: str | None = None
+    ca: str | None = None
+
+
+NO_FILES: Final = TlsFiles()
+"""Nothing is shown, and the system's certificates are trusted."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Upstream:
     """A downstream API as the gateway sees it, one object for each in a snapshot. Times are seconds.
 
     `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash.
-    `networks` holds `public` or CIDRs: where its name may resolve to. `ca` is a file of certificates to trust instead
-    of the system's. `credential` names the entry whose secret is put in; `token_places` are the header names besides
-    Authorization where a task token may stand; `emptied` are the headers that steps read and the upstream never sees;
-    `passed` are the response headers that only this upstream may send. `scrub` says where the injected secret is masked in its
-    answers: `full`, `headers` or `none`.
+    `networks` holds `public` or CIDRs: where its name may resolve to. `tls` is for an origin with https. `credential`
+    names the entry whose secret is put in; `token_places` are the header names besides Authorization where a task token
+    may stand; `emptied` are the headers that steps read and the upstream never sees; `passed` are the response headers
+    that only this upstream may send. `scrub` says where the injected secret is masked in its answers: `full`, `headers` or
+    `none`.
     """
 
     tenant: str
@@ -93,7 +105,7 @@ class Upstream:
     scrub: str = "full"
     networks: tuple[str, ...] = ("public",)
     passed: frozenset[str] = frozenset()
-    ca: str | None = None
+    tls: TlsFiles = NO_FILES
     connect_timeout: float = 5.0
     head_timeout: float = 60.0
     concurrent: int = 256

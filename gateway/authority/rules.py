@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.authority.addresses import AddressText, SocketText
+from gateway.http.tls_rule import ListenerTlsRule
 from gateway.kind import Choice, Config, Duration, OneOf
 from gateway.stores.backends import BACKENDS, sqlite
 
@@ -50,6 +51,8 @@ class AuthorityRule(Config):
 
     listen: Annotated[tuple[AddressText, ...], Field(min_length=1)] = ("127.0.0.1:8081", "unix:var/authority.sock")
     """Where agents reach it: `host:port` or `unix:path`. The `unix` identity needs a Unix socket."""
+    tls: ListenerTlsRule | None = None
+    """TLS on every address of `listen` but Unix sockets. Without it tokens cross the network in the clear."""
     issuer: Annotated[str, AfterValidator(_check_issuer)] = "http://127.0.0.1:8081"
     """The `iss` of every task token: the address under which its keys are found."""
     store: Annotated[Choice, OneOf("store", BACKENDS)] = Choice("sqlite", sqlite.Config(path="var/doorward.db"))

@@ -45,7 +45,10 @@ def authority_place(config: Path, *, peer: bool) -> Place:
         loaded = load(config)
         addresses = [parse_address(text) for text in loaded.document.authority.listen]
         chosen = next((address for address in addresses if address.path), addresses[0])
-        place = _at(chosen._replace(path=str(loaded.resolve(chosen.path)) if chosen.path else ""))
+        if chosen.path or loaded.document.authority.tls is None:
+            place = _at(chosen._replace(path=str(loaded.resolve(chosen.path)) if chosen.path else ""))
+        else:  # its certificate is for the name in its own address
+            place = Place(loaded.document.authority.issuer, None)
     if peer and place.unix is None:
         raise DoorwardError(
             "over TCP the authority cannot tell who you are; give --identity-token FILE, or use its Unix socket"

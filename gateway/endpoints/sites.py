@@ -10,7 +10,10 @@ from aiohttp import web
 
 from gateway import telemetry
 from gateway.authority.addresses import Address
+from gateway.clock import Clock
 from gateway.errors import DoorwardError
+from gateway.http.tls_door import TlsDoor
+from gateway.http.tls_watch import LiveContext
 from gateway.http.unix_socket import bind, inode, remove
 
 BODY: Final = 64 * 1024
@@ -32,9 +35,12 @@ _log = telemetry.logger("endpoints")
 class Site:
     """One application on its sockets."""
 
-    def __init__(self, runner: web.AppRunner) -> None:
+    def __init__(self, runner: web.AppRunner, clock: Clock, tls: LiveContext | None) -> None:
         """Made by `start_site`."""
         self._runner = runner
+        self._clock = clock
+        self._tls = tls
+        self._doors: list[TlsDoor] = []
         self._servers: list[asyncio.Server] = []
         self._files: list[tuple[Path, int]] = []
         self.ports: list[int] = []
@@ -48,6 +54,11 @@ class Site:
         loop = asyncio.get_running_loop()
         factory = _bounded(server)
         try:
+            if path is None and self._tls is not None:
+                door = TlsDoor(self._tls, factory, lambda waiting: len(server.connections) + waiting < CONNECTIONS, self._clock)
+                self._doors.append(door)
+                self.ports.append(await door.open(address.host, address.port, backlog=_BACKLOG, patience=IDLE))
+                return
             if path is None:
                 opened = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
                 self.ports.append(opened.sockets[0].getsockname()[1])
@@ -63,6 +74,8 @@ class Site:
         """Accept nothing more, let the requests under way finish within the grace given at the start, close the rest."""
         for server in self._servers:
             server.close()
+        for door in self._doors:
+            await door.close()
         await self._runner.cleanup()
         for path, made in self._files:
             remove(path, made)
@@ -74,12 +87,17 @@ async def start_site(
     *,
     mode: int,
     resolve: Callable[[str], Path],
+    clock: Clock,
+    tls: LiveContext | None = None,
     grace: float = 5.0,
 ) -> Site:
-    """Listen on all of the addresses, or on none. `mode` is for Unix sockets, `grace` in seconds. Raises `DoorwardError`."""
+    """Listen on all of the addresses, or on none. Raises `DoorwardError`.
+
+    `mode` is for Unix sockets, `tls` for all others, `grace` in seconds.
+    """
     runner = web.AppRunner(application, shutdown_timeout=grace)
     await runner.setup()
-    site = Site(runner)
+    site = Site(runner, clock, tls)
     try:
         for address in addresses:
             await site.open(address, resolve(address.path) if address.path else None, mode)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.errors import ProxyError, Refusal
+from gateway.http.tls_upstream import connect_securely
+from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
 
@@ -28,33 +30,24 @@ _ERROR_TYPES: Final[Mapping[int, ProxyError]] = {
 }
 
 
-async def dial(upstream: Upstream, make: Callable[[], UpstreamConnection]) -> UpstreamConnection | Refusal:
+async def dial(
+    upstream: Upstream, make: Callable[[], UpstreamConnection], live: LiveContext | None = None
+) -> UpstreamConnection | Refusal:
     """Connect to an address in the upstream's networks, or return the `Refusal` that says why there is no connection.
 
-    The address that was checked is the one that is connected to, so a name cannot be rebound in between.
+    The address that was checked is the one that is connected to, so a name cannot be rebound in between. With `live` it is
+    spoken to over TLS.
     """
     loop = asyncio.get_running_loop()
-    try:
-        context = _tls(upstream.ca) if upstream.origin.scheme == "https" else None
-    except (OSError, ValueError):
-        return Refusal(
-            "upstream_failed",
-            f"The certificates to verify the upstream {upstream.name} with cannot be read.",
-            error="proxy_configuration_error",
-        )
     problem, error_type = "no address", _UNREACHABLE
     addresses = await _permitted_addresses(upstream)
     if isinstance(addresses, Refusal):
         return addresses
     for address in addresses[:MOST_ADDRESSES]:
         try:
-            _, connection = await loop.create_connection(
-                make,
-                str(address),
-                upstream.origin.port,
-                ssl=context,
-                server_hostname=upstream.origin.host if context is not None else None,
-            )
+            if live is not None:
+                return await connect_securely(upstream, str(address), live, make)
+            _, connection = await loop.create_connection(make, str(address), upstream.origin.port)
         except ssl.SSLCertVerificationError:
             problem, error_type = "its certificate does not verify", "tls_certificate_error"
         except ssl.SSLError:
@@ -114,12 +107,3 @@ def _embedded(address: Address) -> Address:
 @lru_cache(maxsize=1024)
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(text)
-
-
-@lru_cache(maxsize=256)
-def _tls(ca: str | None) -> ssl.SSLContext:
-    """TLS towards upstreams: at least 1.2, the name and the chain are always verified, HTTP/1.1 alone is offered."""
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -179,6 +179,12 @@ class Downstream(Sender):
         """Bytes of content that came in with this request."""
         return self.body.payload if self.body is not None else 0
 
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate that the client showed and that was verified, in DER; None without one."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return None if tls is None else cast("bytes | None", tls.getpeercert(binary_form=True))
+
     def abort(self) -> None:
         """End the connection at once; what is half sent must not look whole."""
         self.flush()
@@ -371,11 +377,9 @@ class Downstream(Sender):
         self._ahead = b""
         self.deadline = self._house.sweep.tick + ticks(LINGERING_SECONDS)
         self._free(self._holds)
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof():  # over TLS the answer alone says it: to close would be to stop reading
             self.flush()
             self._transport.write_eof()
-        else:
-            self.close()
 
     def _discard(self, data: bytes) -> None:
         self._lingering = (self._lingering or 0) + len(data)

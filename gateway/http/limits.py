@@ -16,8 +16,8 @@ class Limits(Config):
     """The largest request body; a larger one is answered with 413."""
     connections: Count = Field(default=10_000, ge=1)
     """How many client connections may be open at once; further ones are answered with 503."""
-    head_timeout: Duration = 10.0
-    """How long a request head may take from its first byte to its last."""
+    head_timeout: Duration = Field(default=10.0, ge=0.01)
+    """How long a request head may take from its first byte to its last, and before that a TLS handshake."""
     idle_timeout: Duration = 75.0
     """How long a connection may wait for its next request."""
     stream_idle_timeout: Duration = 300.0

@@ -10,8 +10,11 @@ from gateway.http.deadlines import Sweep, ticks
 from gateway.http.dial import dial
 from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
+from gateway.http.tls_context import UnusableFileError
+from gateway.http.tls_watch import LiveContext, TlsWatch
 from gateway.http.upstream import StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
+from gateway.model import Upstream
 
 IDLE_PER_KEY: Final = 64
 """How many connections of one key are kept idle."""
@@ -22,21 +25,24 @@ IDLE_SECONDS: Final = 55.0
 class Pool:
     """The last connection that came back goes out first, so that the surplus grows old and is closed."""
 
-    def __init__(self, clock: Clock, sweep: Sweep, largest_head: int) -> None:
+    def __init__(self, clock: Clock, sweep: Sweep, largest_head: int, tls: TlsWatch) -> None:
         """`largest_head` bounds response heads, in bytes."""
         self._clock: Final = clock
+        self._tls: Final = tls
         self._sweep: Final = sweep
         self._largest_head: Final = largest_head
         self._idle: Final[dict[PoolKey, deque[UpstreamConnection]]] = {}
         self._open: Final[set[UpstreamConnection]] = set()
 
     def take(self, key: PoolKey) -> UpstreamConnection | None:
-        """An idle connection of this key, if there is one."""
+        """An idle connection of this key, if there is one. Those from before a change of TLS files are ended here."""
         idle = self._idle.get(key)
         while idle:
             connection = idle.pop()
             self._sweep.watched.discard(connection)
-            if not connection.closing:
+            if connection.outdated:
+                connection.abort()
+            elif not connection.closing:
                 return connection
         return None
 
@@ -57,7 +63,7 @@ class Pool:
                 error="connection_timeout",
             ),
         )
-        task = self._clock.spawn(dial(key.upstream, make), f"dial {key.upstream.name}")
+        task = self._clock.spawn(dial(key.upstream, make, self._live(key.upstream)), f"dial {key.upstream.name}")
         task.add_done_callback(lambda done: caller.resume(wait, done))
         try:
             result = (await wait).result()
@@ -96,6 +102,15 @@ class Pool:
     def idle(self) -> int:
         """How many of them wait for a request."""
         return sum(len(idle) for idle in self._idle.values())
+
+    def _live(self, upstream: Upstream) -> LiveContext | None:
+        if upstream.origin.scheme != "https":
+            return None
+        try:
+            return self._tls.call(f"upstream {upstream.name}", upstream.tls)
+        except UnusableFileError:
+            told = f"The certificates for the upstream {upstream.name} cannot be used."
+            raise Refusal("upstream_failed", told, error="proxy_configuration_error") from None
 
     def _forget(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)

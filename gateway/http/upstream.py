@@ -1,6 +1,7 @@
 """One connection to an upstream: sends a request, collects the response head, passes the body on; knows no credentials."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Final, cast, final
 
@@ -11,6 +12,7 @@ from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
 from gateway.http.scrubbed_body import ScrubbedClosedBody
 from gateway.http.sender import Sender, Turn
+from gateway.http.tls_watch import LiveContext
 from gateway.http.waiting import Wait
 
 HeadWait = Wait[bytes]
@@ -41,9 +43,13 @@ class UpstreamConnection(Sender):
         "_largest_head",
         "_lost",
         "_silent",
+        "_tcp",
+        "_tls",
         "deadline",
         "key",
     )
+
+    _tcp: asyncio.Transport
 
     def __init__(self, key: PoolKey, lost: Callable[["UpstreamConnection"], None], largest_head: int, turn: Turn) -> None:
         """`lost` is called when the connection is gone, `largest_head` is in bytes."""
@@ -61,12 +67,20 @@ class UpstreamConnection(Sender):
         self._silent = True
         self._held = False
         self._congested = False
+        self._tls: tuple[LiveContext, ssl.SSLContext] | None = None
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upstream has accepted."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._tcp = cast("asyncio.Transport", transport)
+
+    def secured(self, transport: asyncio.Transport, tcp: asyncio.Transport, live: LiveContext, context: ssl.SSLContext) -> None:
+        """The same over TLS: `transport` encrypts for `tcp`, by the `context` that `live` had when it was dialled."""
+        self._transport = transport
+        # It is TCP that is paused: a TLS transport holds back what has come, and drops it when the connection ends.
+        self._tcp = tcp
+        self._tls = (live, context)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The upstream has closed or reset; only a body that is delimited by that ends well."""
@@ -74,11 +88,12 @@ class UpstreamConnection(Sender):
         caller, body = self._caller, self._body
         if caller is None:
             return
-        # Without a close_notify, which nobody tells us of, a TLS connection that ends could have been cut (RFC 9112 §9.8).
-        certain = error is None and self._transport.get_extra_info("ssl_object") is None
-        if isinstance(body, (ClosedBody, ScrubbedClosedBody)) and certain:
+        if isinstance(body, (ClosedBody, ScrubbedClosedBody)) and self._is_end(error):
             caller.send(body.end())
             self._ended(caller)
+        elif self._silent and isinstance(error, ssl.SSLError):
+            told = "The upstream ended the TLS connection with an alert."
+            caller.interrupt(Refusal("upstream_failed", told, error="tls_alert_received"))
         elif self._silent:
             caller.interrupt(StaleConnectionError())
         else:
@@ -122,13 +137,13 @@ class UpstreamConnection(Sender):
         """Stop reading the response: the caller is slow."""
         if not self._held and not self._transport.is_closing():
             self._held = True
-            self._transport.pause_reading()
+            self._tcp.pause_reading()
 
     def release_hold(self) -> None:
         """Go on reading."""
         if self._held and not self._transport.is_closing():
             self._held = False
-            self._transport.resume_reading()
+            self._tcp.resume_reading()
 
     async def response_head(self, wait: HeadWait) -> bytes:
         """The next response head, interim or final, without its final empty line."""
@@ -157,6 +172,11 @@ class UpstreamConnection(Sender):
         return self._transport.is_closing()
 
     @property
+    def outdated(self) -> bool:
+        """Whether it shows or trusts certificates that have been replaced since."""
+        return self._tls is not None and self._tls[0].context is not self._tls[1]
+
+    @property
     def payload(self) -> int:
         """Bytes of content of the response so far."""
         return self._body.payload if self._body is not None else 0
@@ -178,6 +198,16 @@ class UpstreamConnection(Sender):
         self._transport.close()
 
     # Between the two.
+
+    def _is_end(self, error: Exception | None) -> bool:
+        """Whether the upstream meant to end here. Over TLS only a close_notify says so; it could be a cut (RFC 9112 §9.8)."""
+        if self._tls is None:
+            return error is None
+        tls: ssl.SSLObject = self._transport.get_extra_info("ssl_object")
+        try:
+            return not tls.read(1)
+        except ssl.SSLError as state:
+            return isinstance(state, ssl.SSLZeroReturnError)
 
     def _look_for_head(self) -> None:
         wait, caller = self._head_wait, self._caller

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +32,7 @@ from gateway.model import Upstream
 from gateway.policy.compile import Policy
 from gateway.settings.document import Document
 from gateway.settings.load import Loaded
+from gateway.settings.tls import tls_files, tls_flaws, tls_warnings, upstream_files
 from gateway.stores.backends.sqlite import MEMORY
 from gateway.stores.backends.sqlite import Config as SqliteConfig
 
@@ -70,7 +70,13 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
     Raises `ConfigurationError` for what is right in itself and still cannot be used here and now.
     """
     document = loaded.document
-    flaws = [*_exception_flaws(loaded, now), *_isolation_flaws(loaded), *_place_flaws(loaded), *_file_flaws(loaded)]
+    flaws = [
+        *_exception_flaws(loaded, now),
+        *_isolation_flaws(loaded),
+        *_place_flaws(loaded),
+        *tls_flaws(loaded, now),
+        *_file_flaws(loaded),
+    ]
     if flaws:
         raise ConfigurationError(flaws)
     canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
@@ -89,7 +95,7 @@ def compile_configuration(loaded: Loaded, now: float) -> Compiled:
             canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}, Memory()
         ),
         policy=Policy(document.grants, document.denials, document.intents, digest),
-        warnings=tuple(_warnings(document, now)),
+        warnings=(*_warnings(document, now), *tls_warnings(loaded, now)),
     )
 
 
@@ -118,7 +124,7 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
         scrub=rule.scrub,
         networks=tuple(rule.networks),
         passed=frozenset(map(canonical, rule.passed)),
-        ca=None if rule.tls.ca is None else str(loaded.resolve(rule.tls.ca)),
+        tls=upstream_files(loaded, name),
         connect_timeout=rule.timeouts.connect,
         head_timeout=rule.timeouts.head,
         concurrent=rule.limits.concurrent,
@@ -198,12 +204,6 @@ def _place_flaws(loaded: Loaded) -> Iterator[Flaw]:
 
 
 def _file_flaws(loaded: Loaded) -> Iterator[Flaw]:
-    for name, rule in loaded.document.upstreams.items():
-        if rule.tls.ca is not None:
-            try:
-                ssl.create_default_context(cafile=str(loaded.resolve(rule.tls.ca)))
-            except (OSError, ValueError):
-                yield loaded.flaw(("upstreams", name, "tls", "ca"), "this is no readable file of PEM certificates")
     taken: dict[Path, str] = {}
     for where, what, path in _own_files(loaded):
         other = taken.setdefault(path.resolve(), what)
@@ -238,6 +238,9 @@ def _own_files(loaded: Loaded) -> Iterator[tuple[tuple[str | int, ...], str, Pat
         for address in map(parse_address, addresses):
             if address.path:
                 yield (section,), f"the socket of '{section}' {address.path}", loaded.resolve(address.path)
+    for where, files in tls_files(loaded):
+        if files.key is not None:
+            yield where, "a TLS key", Path(files.key)
     secrets: dict[str, str] = {}
     for name, rule in document.credentials.items():
         if isinstance(rule.secret.config, FileSourceConfig):

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from gateway.authority.addresses import AddressText
 from gateway.http.fields import canonical, is_spoken_for
 from gateway.http.limits import Limits
+from gateway.http.tls_rule import ListenerTlsRule
 from gateway.kind import Config
 from gateway.settings.web_address import OriginText
 
@@ -28,7 +29,7 @@ def _check_intent_header(text: str) -> str:
 def _first_address(values: dict[str, Any]) -> str:
     for address in values["listen"]:
         if not address.startswith("unix:") and address.rpartition(":")[0] not in _EVERY_ADDRESS:
-            return f"http://{address}"
+            return f"{'http' if values.get('tls') is None else 'https'}://{address}"
     return ""
 
 
@@ -37,8 +38,11 @@ class GatewayRule(Config):
 
     listen: Annotated[tuple[AddressText, ...], Field(min_length=1)] = ("127.0.0.1:8080",)
     """Where it listens: `host:port`, `[IPv6]:port` or `unix:path`."""
+    tls: ListenerTlsRule | None = None
+    """TLS on every address of `listen` but Unix sockets. Without it tokens cross the network in the clear."""
     url: OriginText = Field(default_factory=_first_address)
-    """The address that agents use, never taken from Host; `http://` and the first address of `listen` when left out."""
+    """The address that agents use, never taken from Host; `http://` or, with `tls`, `https://` and the first address of
+    `listen` when left out."""
     audience: Annotated[str, Field(min_length=1, max_length=200)] = "doorward"
     """What every task token must carry in `aud`."""
     intent_header: Annotated[str, AfterValidator(_check_intent_header)] = "Agent-Intent"

@@ -2,11 +2,12 @@
 
 import re
 from ipaddress import ip_network
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.http.fields import PASSABLE, canonical, is_spoken_for
+from gateway.http.tls_rule import FileText
 from gateway.kind import Config, Count, Duration
 from gateway.settings.names import Name
 from gateway.settings.web_address import UrlText, WebAddress, read_url
@@ -88,10 +89,20 @@ class UpstreamTimeoutsRule(Config):
 
 
 class UpstreamTlsRule(Config):
-    """How one upstream proves that it is the right one."""
+    """How one upstream proves that it is the right one, and how the gateway does. Files are read again when they change."""
 
-    ca: Annotated[str, Field(min_length=1)] | None = None
-    """A file of PEM certificates that are trusted instead of the system's."""
+    ca: FileText | None = None
+    """A file of PEM certificates that are trusted instead of the system's. The name is verified in any case."""
+    client_certificate: FileText | None = None
+    """A file of PEM certificates to show to the upstream: the gateway's own, then its intermediates."""
+    client_key: FileText | None = None
+    """The private key of that certificate, as PEM without a password; it may stand in the same file."""
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise ValueError("client_certificate and client_key stand together or not at all")
+        return self
 
 
 class UpstreamRule(Config):
@@ -119,7 +130,7 @@ class UpstreamRule(Config):
     timeouts: UpstreamTimeoutsRule = UpstreamTimeoutsRule()
     """How long the gateway waits for it."""
     tls: UpstreamTlsRule = UpstreamTlsRule()
-    """How it proves that it is the right one."""
+    """How it proves that it is the right one, and how the gateway does."""
 
     def address(self) -> WebAddress:
         """Its origin, and the path that is put in front of every request's."""

@@ -15,6 +15,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
+from fakes.certificates import Certificates
 from fakes.installation import free_port
 
 from gateway.cli.main import COMMANDS
@@ -168,6 +169,8 @@ def test_every_configuration_in_a_page_can_be_used(page: Path, tmp_path: Path) -
         "default",
     )  # fmt: skip
     now = datetime(WRITTEN.year, WRITTEN.month, WRITTEN.day, 12, tzinfo=timezone.utc).timestamp()
+    certificates = Certificates(tmp_path, "agents")
+    certificates.replace("gateway", certificates.issue("gateway.acme.example", now=datetime.fromtimestamp(now, timezone.utc)))
     for block in (block for block in blocks(page) if block.language == "yaml"):
         whole = block.text.startswith("version:")
         assert whole or block.mark == "replace", f"put <!-- replace --> in front of sections of a configuration:\n{block.text}"

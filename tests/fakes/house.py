@@ -22,7 +22,7 @@ version: 1
 tenant: flows
 gateway:
   listen: ["{listen}"]
-  url: http://127.0.0.1:1
+  url: {gateway_url}
   limits: {gateway_limits}
 authority:
   listen: [unix:authority.sock]
@@ -95,12 +95,14 @@ class ScriptedUpstream:
         self.seen: list[Exchange] = []
         self.connections = 0
         self.open = 0
+        self.port = 0
         self._script = script
         self._server: asyncio.Server | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None) -> int:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
-        return self._server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self.port
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -214,9 +216,9 @@ class House:
     stack: AsyncExitStack
     clients: list[RawClient] = field(default_factory=list)
 
-    async def connect(self) -> RawClient:
+    async def connect(self, tls: ssl.SSLContext | None = None) -> RawClient:
         host, _, port = self.doorward.addresses[0].rpartition(":")
-        client = RawClient(*await asyncio.open_connection(host, int(port)))
+        client = RawClient(*await asyncio.open_connection(host, int(port), ssl=tls))
         self.stack.push_async_callback(client.close)
         return client
 
@@ -268,6 +270,7 @@ class House:
 
 
 Build = Callable[..., Awaitable[House]]
+Open = Callable[..., Awaitable[ScriptedUpstream]]
 
 
 def get(path: str, token: str | None, intent: str | None = "items.read", *lines: str, method: str = "GET") -> bytes:

@@ -115,6 +115,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         [parse_address("127.0.0.1:0"), parse_address("unix:sockets/authority.sock")],
         mode=EVERY_USER,
         resolve=tmp_path.joinpath,
+        clock=clock,
     )
     (made.port,) = agents.ports
     operators = await start_site(
@@ -122,6 +123,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         [parse_address("unix:private/admin.sock")],
         mode=OWNER_ONLY,
         resolve=tmp_path.joinpath,
+        clock=clock,
     )
     yield made
     await made.fetch.close()

@@ -29,6 +29,7 @@ async def house(tmp_path: Path) -> AsyncIterator[Build]:
                 "user": pwd.getpwuid(os.getuid()).pw_name,
                 "agent": AGENT,
                 "listen": "127.0.0.1:0",
+                "gateway_url": "http://127.0.0.1:1",
                 "url": f"http://127.0.0.1:{port}/base",
                 "networks": "[127.0.0.0/8]",
                 "gateway_limits": "{}",

@@ -1,11 +1,8 @@
 """What a second review broke by attacking a running Doorward: each attack is played again, and must fail."""
 
 import asyncio
-import ssl
-from pathlib import Path
 
 import pytest
-import trustme
 from fakes.house import Build, ScriptedUpstream, get
 
 from gateway.audit.flood import BURST, RATE
@@ -92,30 +89,6 @@ async def test_a_response_cannot_strip_its_own_length(house: Build) -> None:
     client = await door.connect()
     await client.send(get("/api/items", await door.token()))
     assert (await client.answer()).problem["code"] == "upstream_failed"
-
-
-async def test_a_response_that_tls_may_have_cut_is_cut(house: Build, tmp_path: Path) -> None:
-    """Without a length, the end of a TLS connection proves nothing (RFC 9112 §9.8)."""
-
-    async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await upstream.request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
-        await writer.drain()
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    upstream = ScriptedUpstream(script)
-    port = await upstream.start(context)
-    door = await house(url=f"https://127.0.0.1:{port}", upstream="tls: {ca: ca.pem}")
-    client = await door.connect()
-    await client.send(get("/api/items", await door.token()))
-    assert not (await client.answer()).whole
-    await door.stop()
-    await upstream.stop()
-    _, (response,) = door.exchanges()
-    assert (response["ending"], response["code"]) == ("cut", "upstream_failed")
 
 
 async def test_a_refused_body_leaves_two_attributed_records(house: Build) -> None:

@@ -8,14 +8,19 @@ from pathlib import Path
 import pytest
 import uvloop
 from aiohttp import web
+from fakes.certificates import Certificates
 
 from gateway.authority.addresses import parse_address
+from gateway.clock import Clock
 from gateway.endpoints import sites
 from gateway.endpoints.callers import peer_of
 from gateway.endpoints.sites import start_site
 from gateway.errors import DoorwardError
 from gateway.fetch import Fetch
+from gateway.http.tls_context import serving
+from gateway.http.tls_watch import LiveContext
 from gateway.http.unix_socket import OWNER_ONLY
+from gateway.model import TlsFiles
 
 CANARY = b"dwt_canary1234567890"
 
@@ -38,7 +43,8 @@ def application() -> web.Application:
 
 async def start(folder: Path, *addresses: str) -> sites.Site:
     """A site on addresses below a folder."""
-    return await start_site(application(), [parse_address(one) for one in addresses], mode=OWNER_ONLY, resolve=folder.joinpath)
+    listen = [parse_address(one) for one in addresses]
+    return await start_site(application(), listen, mode=OWNER_ONLY, resolve=folder.joinpath, clock=Clock())
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
@@ -53,6 +59,34 @@ def test_the_kernel_names_the_peer(tmp_path: Path, run):
             assert (await fetch.request("GET", f"http://127.0.0.1:{site.ports[0]}/")).json() is None
         await site.stop()
         assert not (tmp_path / "a.sock").exists()
+
+    run(play())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_over_tls_the_same_is_answered(tmp_path: Path, run):
+    """A handshake that does not go on takes a place; the Unix socket beside it speaks no TLS; nothing is left at the end."""
+    certificates = Certificates(tmp_path)
+    certificates.write("own", "127.0.0.1")
+    live = LiveContext("test", TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), serving, Clock().now())
+
+    async def play() -> None:
+        listen = [parse_address(one) for one in ("127.0.0.1:0", "unix:a.sock")]
+        site = await start_site(
+            application(), listen, mode=OWNER_ONLY, resolve=tmp_path.joinpath, clock=Clock(), tls=live, grace=0.1
+        )
+        (port,) = site.ports
+        _, idle = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=certificates.client())
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200 OK")
+        async with Fetch() as fetch:
+            assert (await fetch.request("GET", "http://doorward/", unix=str(tmp_path / "a.sock"))).status == 200
+        assert site._doors[0].handshakes == 1
+        await site.stop()
+        assert site._doors[0].handshakes == 0
+        for each in (idle, writer):
+            each.close()
 
     run(play())
 

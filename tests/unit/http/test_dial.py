@@ -2,15 +2,19 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
+from fakes.certificates import Certificates
 
 from gateway.errors import Refusal
 from gateway.http.dial import MOST_ADDRESSES, dial
 from gateway.http.outbound import PoolKey
 from gateway.http.sender import Turn
+from gateway.http.tls_context import calling
+from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
-from gateway.model import Origin, Upstream
+from gateway.model import Origin, TlsFiles, Upstream
 
 ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]
 
@@ -49,6 +53,34 @@ async def test_only_so_many_addresses_are_tried(monkeypatch: pytest.MonkeyPatch)
     assert await dialled(monkeypatch, ADDRESSES, ADDRESSES[MOST_ADDRESSES - 1]) == ADDRESSES[MOST_ADDRESSES - 1]
     refused = await dialled(monkeypatch, ADDRESSES, ADDRESSES[MOST_ADDRESSES])
     assert refused == "upstream_failed: The upstream api cannot be reached: it refuses connections."
+
+
+async def test_the_next_address_is_tried_when_one_fails_over_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One refuses, one shows a certificate for another name, and the one that is right gets the connection."""
+    certificates = Certificates(tmp_path)
+    wrong, right = (certificates.upstream(certificates.issue(name)) for name in ("other.example", "api.example"))
+    loop = asyncio.get_running_loop()
+    impostor = await loop.create_server(asyncio.Protocol, ADDRESSES[1], 0, ssl=wrong)
+    port = impostor.sockets[0].getsockname()[1]
+    genuine = await loop.create_server(asyncio.Protocol, ADDRESSES[2], port, ssl=right)
+
+    async def resolve(_host: str, port: int, **_more: object) -> list[tuple]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ADDRESSES[:3]]
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    live = LiveContext("api", TlsFiles(ca=str(tmp_path / "ca.pem")), calling, 0.0)
+    upstream = Upstream(
+        tenant="t", name="api", origin=Origin("https", "api.example", port), prefix="/api", base_path="", protocol="http",
+        credential="key", networks=("127.0.0.0/8",),
+    )  # fmt: skip
+    key = PoolKey(upstream, "key", "v")
+    result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()), live)
+    assert isinstance(result, UpstreamConnection)
+    assert result._transport.get_extra_info("peername")[0] == ADDRESSES[2]
+    result.abort()
+    impostor.close()
+    genuine.close()
+    await asyncio.sleep(0.05)
 
 
 async def test_an_address_outside_the_networks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

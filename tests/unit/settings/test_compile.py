@@ -72,7 +72,6 @@ def test_the_digest_is_of_values_and_not_of_layout() -> None:
         ("reviewed: 2026-11-20", "reviewed: 2026-11-25", "18:100", "this day is in the future"),
         ("    same_user: true\n", "", "6:3", "is Doorward's own or an operator"),
         (f"operators: [{USER}]", "operators: [no-such-user]", "4:21", "this machine has no user no-such-user"),
-        ("token_in: [x-api-key]", "tls: {ca: none.pem}", "13:15", "no readable file of PEM certificates"),
         ("{header: X-Api-Key}", "{header: Agent_Intent}", "17:5", "it holds no secret"),
         ("token_in: [x-api-key]", "token_in: [agent-intent]", "13:16", "another meaning"),
     ],
