@@ -261,9 +261,9 @@ class Permit:
 class Outcome:
     """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds.
 
-    `error` is the type of an unexpected error; its text stays out, for it could hold anything. `attempts` says how often
-    the request was sent: twice if a kept connection turned out to be dead. `scrubbed` counts the places of the response where
-    the injected secret was masked.
+    `error` is the type of an unexpected error, or what says more than `code`; its text stays out, for it could hold
+    anything. `attempts` says how often the request was sent: twice if a kept connection turned out to be dead. `scrubbed`
+    counts the places of the response where the injected secret was masked.
     """
 
     __slots__ = ("attempts", "code", "ending", "error", "received", "scrubbed", "sent", "status", "upstream_seconds")

@@ -18,8 +18,8 @@ class Record:
     `request_id` is 32 hexadecimal digits; `source` is the address of the caller.
     """
 
-    __slots__ = ("_answer", "_began", "_book", "_closed", "_code", "_held", "_trace", "credential", "head", "principal",
-                 "request_id", "source", "upstream", "use")  # fmt: skip
+    __slots__ = ("_answer", "_began", "_book", "_cause", "_closed", "_code", "_held", "_trace", "credential", "head",
+                 "principal", "request_id", "source", "upstream", "use")  # fmt: skip
 
     def __init__(self, book: Book, source: str) -> None:
         """Costs nothing but an identifier and a look at the clock."""
@@ -27,6 +27,7 @@ class Record:
         self._began = book.clock.steady()
         self._held = 0
         self._answer: str | None = None
+        self._cause: str | None = None
         self._code: str | None = None
         self._closed = False
         self._trace: str | None = None
@@ -75,6 +76,8 @@ class Record:
     def refused(self, refusal: Refusal) -> None:
         """Write the request record with the decision deny, unless an allow was written before; the code is kept for `close`."""
         self._code = refusal.code
+        if refusal.error != refusal.problem.error:  # the code alone would say less
+            self._cause = refusal.error
         if not self._held:
             self._book.missed(refusal)
         elif self._answer is None and self._counted(refusal):
@@ -106,6 +109,8 @@ class Record:
         if self.head is not None and self._answer is not None:
             if outcome.code is None:
                 outcome.code = self._code
+            if outcome.error is None:
+                outcome.error = self._cause
             seconds = book.clock.steady() - self._began
             book.append(book.members.closed(self._answer, outcome, self.credential, seconds))
             book.open.pop(self.request_id, None)

@@ -1,6 +1,7 @@
 """Upstreams over TLS: what is verified and shown, how failures are answered, and how a cut is told from an end."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -62,6 +63,7 @@ async def test_an_upstream_that_is_not_the_right_one_gets_no_secret(
     await door.stop()
     _, (response,) = door.exchanges()
     assert (response["code"], response["ending"], response["status"]) == ("upstream_failed", "refused", 502)
+    assert response["error"] == "tls_certificate_error"
     assert SECRET not in str(door.records())
 
 
@@ -102,20 +104,46 @@ async def test_the_gateway_shows_its_certificate(house: Build, opened: Open, cer
     assert subjects == [(("DNS", "gateway.test"),)]
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def demand(listening: socket.socket, context: ssl.SSLContext) -> None:
+    """An upstream on plain sockets, which sends its alert before it goes; the event loops send none."""
+    accepted, _ = listening.accept()
+    with accepted.dup() as tcp, context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as tls:
+        with contextlib.suppress(ssl.SSLError):
+            tls.do_handshake()
+        tcp.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while tcp.recv(4096):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (ssl.TLSVersion.TLSv1_2, {"The upstream api cannot be reached: the TLS handshake failed.": "tls_protocol_error"}),
+        (
+            ssl.TLSVersion.TLSv1_3,  # here it is told after the handshake: after the request went out, or before
+            {
+                "The upstream ended the TLS connection with an alert.": "tls_alert_received",
+                "The upstream closed the connection without an answer.": "connection_terminated",
+            },
+        ),
+    ],
+)
 async def test_without_the_certificate_that_is_asked_for_there_is_no_answer(
-    house: Build, opened: Open, certificates: Certificates, version: ssl.TLSVersion
+    house: Build, certificates: Certificates, version: ssl.TLSVersion, told: dict[str, str | None]
 ) -> None:
-    """In TLS 1.3 the upstream says so only after the handshake; the request is over all the same, and not repeated."""
+    """The request is over, not repeated, and recorded with the type of what went wrong."""
     context = certificates.upstream(certificates.issue("127.0.0.1"), asks=True)
     context.maximum_version = version
-    upstream = await opened(context)
-    door = await house(url=f"https://127.0.0.1:{upstream.port}", upstream="tls: {ca: ca.pem}")
-    assert (await asked(door)).problem["code"] == "upstream_failed"
-    assert upstream.seen == []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served = asyncio.get_running_loop().run_in_executor(None, demand, listening, context)
+        door = await house(url=f"https://127.0.0.1:{listening.getsockname()[1]}", upstream="tls: {ca: ca.pem}")
+        problem = (await asked(door)).problem
+        await served
+    assert problem["code"] == "upstream_failed"
     await door.stop()
     _, (response,) = door.exchanges()
-    assert (response["ending"], response["attempts"]) == ("refused", 1)
+    assert (response["ending"], response["attempts"], response["error"]) == ("refused", 1, told[problem["detail"]])
 
 
 class Hasty(asyncio.Protocol):
