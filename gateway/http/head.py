@@ -66,7 +66,7 @@ class RequestHead:
         "watched",
     )
 
-    def __init__(self, raw: bytes, method: str, target: Target, *, http_1_0: bool = False) -> None:
+    def __init__(self, raw: bytes, method: str, target: Target) -> None:
         self.raw: Final = raw
         """The bytes that were parsed, without the final empty line."""
         self.token: bytes | None = None
@@ -79,7 +79,7 @@ class RequestHead:
         """The names in the query, without their values."""
         self.method: Final = method
         self.target: Final = target
-        self.http_1_0: Final = http_1_0
+        self.http_1_0 = False
         self.absolute: Absolute | None = None
         """What the target said besides path and query; None for the usual form."""
         self.forward: list[bytes] = []
@@ -129,6 +129,8 @@ def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> Re
     try:
         request = _request_line(head, lines[0])
         _read_request_fields(request, lines, vocabulary)
+        if request.absolute is not None:
+            _require_one_host(request.absolute, request.host)
     except MalformedLineError:
         raise Refusal("request_malformed", "A header line is not one by RFC 9112, section 5.") from None
     except (AmbiguousFramingError, AmbiguousTargetError) as error:
@@ -165,17 +167,32 @@ def _request_line(raw: bytes, line: bytes) -> RequestHead:
     method, target, version = parts
     if _METHOD(method.decode("latin-1")) is None:
         raise Refusal("request_malformed", "The method is not one in capital letters.")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise Refusal("request_malformed", "Only HTTP/1.1 and HTTP/1.0 are served here.")
     name = method.decode("ascii")
     if name in _UNSERVED:
         raise Refusal("method_refused")
-    absolute, path = None, target.decode("latin-1")
-    if not path.startswith("/"):
-        absolute, path = split_absolute(path)
-    request = RequestHead(raw, name, parse_target(path), http_1_0=version == b"HTTP/1.0")
+    path = target.decode("latin-1")
+    if version == b"HTTP/1.1" and path.startswith("/"):
+        return RequestHead(raw, name, parse_target(path))
+    return _unusual(raw, name, path, version)
+
+
+def _unusual(raw: bytes, method: str, target: str, version: bytes) -> RequestHead:
+    """What an older client sends, or one that takes us for a forward proxy; here, so that the others need not wait for it."""
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise Refusal("request_malformed", "Only HTTP/1.1 and HTTP/1.0 are served here.")
+    absolute = None
+    if not target.startswith("/"):
+        absolute, target = split_absolute(target)
+    request = RequestHead(raw, method, parse_target(target))
     request.absolute = absolute
+    request.http_1_0 = version == b"HTTP/1.0"
     return request
+
+
+def _require_one_host(absolute: Absolute, host: bytes) -> None:
+    """RFC 9112 §3.2.2 lets the target win over Host, but not every server in front of us does so: they have to agree."""
+    if absolute.authority.lower() != host.decode("ascii").lower():
+        raise AmbiguousTargetError("The target and Host name different hosts.")
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
@@ -199,15 +216,13 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
             _keep_single(request, field)
     if not request.host:
         raise Refusal("request_malformed", "The request names no host.")
-    if request.absolute is not None and request.absolute.authority.lower() != request.host.decode("ascii").lower():
-        # RFC 9112 §3.2.2 lets the target win, but not every server in front of us or behind does so.
-        raise Refusal("request_malformed", "The target and Host name different hosts.")
     request.framing = request_framing(hop.length, chunked=hop.chunked)
     request.trace = _trace(request.watched.get("traceparent"))
     if hop.options:
         request.keep = "close" not in hop.options
         request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
-    request.wants_trailers = "trailers" in hop.trailers
+    if hop.trailers:
+        request.wants_trailers = "trailers" in hop.trailers
     if request.http_1_0:
         _read_as_1_0(request)
 

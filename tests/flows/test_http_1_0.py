@@ -174,6 +174,7 @@ async def test_an_older_client_cannot_smuggle(house: Build, lines: tuple[str, ..
     assert (answer.status, answer.problem["code"]) == (400, "request_malformed"), why
     assert await client.ended()
     assert door.upstream.seen == []
+    await client.close()
     await door.stop()
     requests, _ = door.exchanges()
     assert [record["code"] for record in requests] == ["request_malformed"]
