@@ -10,7 +10,7 @@ LONGEST: Final = 1024
 """The longest declaration that is read, in bytes."""
 
 _ITEM = re.compile(
-    r'([a-zA-Z*][a-zA-Z0-9!#$%&\'*+.^_`|~:/-]*)((?: *; *[a-z*][a-z0-9_.*-]*="(?:[ !#-\[\]-~]|\\["\\])*")*)'
+    r'([a-zA-Z*][a-zA-Z0-9!#$%&\'*+.^_`|~:/-]*)((?:; *[a-z*][a-z0-9_.*-]*="(?:[ !#-\[\]-~]|\\["\\])*")*)'
 ).fullmatch
 _PARAMETER = re.compile(r'; *([a-z*][a-z0-9_.*-]*)="((?:[ !#-\[\]-~]|\\["\\])*)"').finditer
 _ESCAPE = re.compile(r"\\(.)")

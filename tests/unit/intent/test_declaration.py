@@ -30,6 +30,7 @@ def test_an_item_with_its_parameters_is_read(value: bytes, declared: DeclaredInt
         b"a, b",
         b"a b",
         b"9a",
+        b'a ;reason="x"',
         b"a;reason=bare",
         b"a;reason",
         b'a;reason="open',
