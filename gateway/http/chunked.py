@@ -15,8 +15,16 @@ LARGEST_TRAILER: Final = 8192
 MOST_TRAILERS: Final = 32
 """How many bytes and how many lines of trailers are read before the message is refused."""
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?)").fullmatch
-_TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
+# RFC 9112 §7.1.1, without the spaces that it lets a recipient expect and forbids every sender.
+_SIZE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+    rb"(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*)"
+).fullmatch
+# Who takes trailers for headers would take these for the message's own framing (RFC 9110 §6.5.1), so none may be one.
+_TRAILER: Final = re.compile(
+    rb"(?!(?i:connection|content[-_]length|host|proxy[-_]connection|transfer[-_]encoding|upgrade):)"
+    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n"
+).fullmatch
 
 
 class BrokenChunkError(Exception):
@@ -96,7 +104,7 @@ class ChunkedBody:
     def _read_size(self, line: bytes) -> bytes:
         parts = _SIZE(line[:-2])
         if parts is None:
-            raise BrokenChunkError("A chunk-size line does not begin with a hexadecimal number.")
+            raise BrokenChunkError("A chunk-size line is not a hexadecimal number and well-formed extensions.")
         self._left = int(parts[1], 16)
         if not self._left:
             self._trailer = 0
@@ -107,7 +115,7 @@ class ChunkedBody:
             self.done = True
             return line
         if _TRAILER(line) is None:
-            raise BrokenChunkError("A trailer is no header line.")
+            raise BrokenChunkError("A trailer is no header line, or one that delimits messages.")
         self._trailer += len(line)
         self._lines += 1
         if self._trailer > LARGEST_TRAILER or self._lines > MOST_TRAILERS:

@@ -30,7 +30,7 @@ def test_what_follows_is_kept_apart() -> None:
 
 def test_extensions_and_trailers_are_dropped() -> None:
     """Unless trailers were agreed on; parsers differ over both (RFC 9112 §7.1.1, §7.1.2)."""
-    body, passed = feed(b'3;name="v"\r\nabc\r\n0 ;x\r\nX-Trailer: 1\r\nAuthorization: stolen\r\n\r\n')
+    body, passed = feed(b'3;name="v;\\"";q\r\nabc\r\n0;x=y\r\nX-Trailer: 1\r\nAuthorization: stolen\r\n\r\n')
     assert (passed, body.done) == (b"3\r\nabc\r\n0\r\n\r\n", True)
 
 
@@ -49,10 +49,21 @@ def test_extensions_and_trailers_are_dropped() -> None:
         b"5\r\nhello\n",
         b"1000000000000000\r\n",
         b"5;a\x00\r\nhello\r\n",
+        b"5 ;a\r\nhello\r\n",
+        b"5; a\r\nhello\r\n",
+        b"5;\r\nhello\r\n",
+        b"5;;a\r\nhello\r\n",
+        b"5;a=\r\nhello\r\n",
+        b'5;a="b\r\nhello\r\n',
+        b'5;a="b"c\r\nhello\r\n',
         b"5;a\nb\r\nhello\r\n",
         b"0\r\nX: y\n\r\n",
         b"0\r\nno trailer\r\n\r\n",
         b"0\r\n folded\r\n\r\n",
+        b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"0\r\ncontent_length: 5\r\n\r\n",
+        b"0\r\nConnection: close\r\n\r\n",
+        b"0\r\nHost: other\r\n\r\n",
         b"5\r\nhello0",
         b"5" + b";" + b"a" * 2000,
         b"0\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 500,
