@@ -5,7 +5,7 @@ from typing import Final, final
 
 from gateway.http.fields import Field
 
-_FIRST_FINAL: Final = 200
+FIRST_FINAL: Final = 200
 _DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,14}").fullmatch
 
 
@@ -74,7 +74,7 @@ def response_framing(method: str, status: int, length: int | None, *, chunked: b
         raise AmbiguousFramingError("Content-Length and Transfer-Encoding stand side by side.")
     if method == "HEAD" or status in (204, 304):
         return NO_BODY
-    if status < _FIRST_FINAL:
+    if status < FIRST_FINAL:
         if chunked or length:
             raise AmbiguousFramingError("An interim response announces a body.")
         return NO_BODY

@@ -10,6 +10,7 @@ from gateway.errors import Refusal
 from gateway.http.fields import FRAMING_ROLES, Field, MalformedLineError, Role, Vocabulary, canonical
 from gateway.http.framing import (
     CHUNKED,
+    FIRST_FINAL,
     NO_BODY,
     AmbiguousFramingError,
     Delimiter,
@@ -272,6 +273,8 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
         if not named.isdisjoint(FRAMING_ROLES):
             raise AmbiguousFramingError("Connection names a field that delimits the body.")
         response.forward = [line for line in response.forward if canonical(_name_of(line)) not in named]
+    if response.status < FIRST_FINAL and not response.keep:
+        raise AmbiguousFramingError("An interim response says that nothing follows it.")
 
 
 class _Hop:

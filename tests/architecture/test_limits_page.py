@@ -33,7 +33,7 @@ NO_BOUNDS = frozenset(
         "endpoints/sites.py _FAILED",
         "fetch.py _CHUNK",
         "http/answer.py _UNAUTHORIZED",
-        "http/framing.py _FIRST_FINAL",
+        "http/framing.py FIRST_FINAL",
         "http/head.py _REQUEST_LINE_PARTS",
         "http/unix_socket.py EVERY_USER",
         "http/unix_socket.py FOLDER",

@@ -248,6 +248,8 @@ def test_the_body_of_a_response_is_delimited(lines: tuple[bytes, ...], method: s
         (b"HTTP/1.1 200 OK", (b"X: a\x00",)),
         (b"HTTP/1.1 200 OK", (b" folded: x",)),
         (b"HTTP/1.0 200 OK", (b"Transfer-Encoding: chunked",)),
+        (b"HTTP/1.0 100 Continue", ()),
+        (b"HTTP/1.1 103 Early Hints", (b"Connection: close",)),
         (b"HTTP/2 200 OK", ()),
         (b"HTTP/1.1 2000 OK", ()),
         (b"HTTP/1.1 0200 OK", ()),
