@@ -147,9 +147,11 @@ class UpstreamConnection(Sender):
 
     async def response_head(self, wait: HeadWait) -> bytes:
         """The next response head, interim or final, without its final empty line."""
+        if self._ahead:  # an interim response came with the head that follows it, and perhaps with the end of the connection
+            head = self._whole_head()
+            if head is not None:
+                return head
         self._head_wait = wait
-        if self._ahead:  # an interim response came with the head that follows it
-            asyncio.get_running_loop().call_soon(self._look_for_head)
         return await wait
 
     def take_body(self, body: Body) -> bytes:
@@ -213,15 +215,26 @@ class UpstreamConnection(Sender):
         wait, caller = self._head_wait, self._caller
         if wait is None or caller is None:
             return
+        try:
+            head = self._whole_head()
+        except Refusal as refusal:
+            caller.interrupt(refusal)
+        else:
+            if head is not None:
+                self._head_wait = None
+                caller.resume(wait, head)
+
+    def _whole_head(self) -> bytes | None:
+        """Take the next head off what has come; None if it is not there yet. Raises `Refusal` if it cannot become one."""
         end = self._ahead.find(b"\r\n\r\n")
         if 0 <= end <= self._largest_head:
             head, self._ahead = self._ahead[:end], self._ahead[end + 4 :]
-            self._head_wait = None
-            caller.resume(wait, head)
-        elif self._ahead.count(b"\n") != self._ahead.count(b"\r\n"):
-            caller.interrupt(Refusal("upstream_failed", "The upstream ends a line of its response head in LF without CR."))
-        elif len(self._ahead) > self._largest_head:
-            caller.interrupt(_too_large())
+            return head
+        if self._ahead.count(b"\n") != self._ahead.count(b"\r\n"):
+            raise Refusal("upstream_failed", "The upstream ends a line of its response head in LF without CR.")
+        if len(self._ahead) > self._largest_head:
+            raise _too_large()
+        return None
 
     def _pass_on(self, caller: Downstream, body: Body, data: bytes) -> None:
         try:
