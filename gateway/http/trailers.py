@@ -4,6 +4,7 @@ A trailer comes when all is decided: nobody waits for it before acting on the re
 take the message, where it is from, or what it may do, is never let through as one (RFC 9110 §6.5.1).
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final, final
 
@@ -11,6 +12,7 @@ from gateway.http.fields import Role, Vocabulary
 from gateway.http.scrubber import Scrubber
 from gateway.model import Outcome
 
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+").fullmatch
 _NEVER: Final = frozenset(
     (
         "age",
@@ -47,7 +49,10 @@ def may_trail(names: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if name not in _NEVER and not name.startswith(_NEVER_BEGINNING) and vocabulary.role_of(name) == Role.FORWARD
+        if _NAME(name) is not None
+        and name not in _NEVER
+        and not name.startswith(_NEVER_BEGINNING)
+        and vocabulary.role_of(name) == Role.FORWARD
     )
 
 

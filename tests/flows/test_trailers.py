@@ -40,6 +40,7 @@ async def raw_answer(client: RawClient) -> tuple[bytes, bytes]:
         (("TE: trailers",), b"Trailer: X-Sum\r\n", b"X-Sum: 1\r\nX-B: 2\r\n", b"X-Sum: 1\r\n", "the second is not announced"),
         (("TE: trailers",), b"", b"X-Sum: 1\r\n", b"", "none is announced"),
         ((), b"Trailer: X-Sum\r\n", b"X-Sum: 1\r\n", b"", "the caller has not said that it takes any"),
+        (("TE: trailers",), b"Trailer: \xa0, a b, X-Sum\r\n", b"X-Sum: 1\r\n", b"X-Sum: 1\r\n", "the others are no names"),
         (("TE: gzip",), b"Trailer: X-Sum\r\n", b"X-Sum: 1\r\n", b"", "it takes something else"),
         (("TE: trailers",), b"Trailer: Set-Cookie, Location\r\n", b"Set-Cookie: a\r\nLocation: /\r\n", b"", "too late for it"),
     ],
