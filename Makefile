@@ -49,7 +49,8 @@ bench-page: .venv/.development ## put the results of the bench into docs/explana
 soak: .venv/.development ## half an hour of load and misbehaviour, then memory, descriptors and the audit log are judged
 	$(BIN)/python -m benchmarks.soak
 
-fuzz: .venv/.development ## run the property tests for much longer
+fuzz: .venv/.development ## fuzz the parsers beside llhttp and h11 for FUZZ_SECONDS (1800), then run the property tests longer
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/properties tests/unit/http tests/unit/intent --timeout 3600
 
 docs: .venv/.development ## write the generated pages of docs/reference anew

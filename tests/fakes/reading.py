@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import h11
+from fakes.dry_house import Turns, running
 
 from gateway.errors import Refusal
 from gateway.http.admit import Admission, admit
@@ -123,13 +124,19 @@ class Reader:
 
 def ours(raw: bytes, pieces: list[bytes] | None = None) -> Reader:
     """What the gateway makes of the bytes, whole or in pieces."""
-    reader = Reader()
-    connection = Downstream(reader)
-    connection.connection_made(Nowhere())
-    for piece in pieces if pieces is not None else [raw]:
-        connection.data_received(piece)
-        if connection._waiting is not None and connection.body_done:
-            connection.resume(connection._waiting, None)
+    reader, turns = Reader(), Turns()
+    with running(turns):
+        connection = Downstream(reader)
+        nowhere = Nowhere()
+        connection.connection_made(nowhere)
+        for piece in pieces if pieces is not None else [raw]:
+            if nowhere.closing:
+                break
+            connection.data_received(piece)
+            turns.take()
+            while connection._waiting is not None and connection.body_done:
+                connection.resume(connection._waiting, None)
+                turns.take()
     return reader
 
 
