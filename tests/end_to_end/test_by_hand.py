@@ -9,18 +9,18 @@ from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from fakes.installation import SECRET, Installation
+from fakes.installation import MASKED, Installation
 from jwt.algorithms import ECAlgorithm
 
 
 def test_the_right_call_is_swapped_and_the_wrong_ones_refused(installation: Installation) -> None:
-    """The upstream sees its own key and nothing of the caller's; each refusal has its code and its remedy."""
+    """The upstream sees its own key, which comes back masked, and nothing of the caller's; each refusal has code and remedy."""
     installation.serve()
     token = installation.token("billing.read")
     seen = installation.call("/billing/v1/x?limit=3", token, "billing.read", "-H", "Cookie: a=b", "-H", "X-Api-Key: mine")
     assert seen.status == 200
     headers = {name.lower(): value for name, value in seen.json["headers"]}
-    assert headers["x-api-key"] == SECRET
+    assert headers["x-api-key"] == MASKED
     assert not {"authorization", "cookie", "agent-intent"} & headers.keys()
     assert seen.json["line"] == "GET /v1/x?limit=3 HTTP/1.1"
 

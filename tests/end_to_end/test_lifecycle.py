@@ -82,6 +82,8 @@ def test_no_secret_and_no_token_leaves_by_any_exit(installation: Installation) -
     for place, content in places.items():
         for canary in (SECRET, signature, token[4:60]):
             assert canary.encode() not in content, place
+    assert SECRET not in "\n".join(installation.echoes), "the upstream repeats what it was sent"
+    assert {record["scrubbed"] for record in installation.records() if record["type"] == "response"} == {0, 1}
 
 
 def test_a_second_one_does_not_start_on_the_same_log(installation: Installation) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECRET = "upstream-canary-8f3a1c5e7d9b2046"
+MASKED = "*" * len(SECRET)
 
 UPSTREAM = """
 import http.server, json, sys, time
@@ -74,6 +75,7 @@ class Installation:
         self.upstream_port = free_port()
         self.environment = {**os.environ, "BILLING_KEY": SECRET, "NO_COLOR": "1"}
         self.outputs: list[str] = []
+        self.echoes: list[str] = []
         self.served: subprocess.Popen | None = None
         self.upstream: subprocess.Popen | None = None
 
@@ -135,7 +137,8 @@ class Installation:
             timeout=30,
             check=True,
         )
-        self.outputs += [done.stdout, done.stderr] if SECRET not in done.stdout else []
+        said_by = self.echoes if MASKED in done.stdout else self.outputs
+        said_by += [done.stdout, done.stderr]
         body, _, status = done.stdout.rpartition("\n")
         return Curled(int(status), body)
 
