@@ -23,7 +23,7 @@ from fuzz.witnesses import (
     responses_by_h11,
 )
 
-ADDED = (b"host", b"via", b"x-request-id", b"traceparent", b"x-api-key", b"transfer-encoding")
+ADDED = (b"host", b"via", b"x-request-id", b"traceparent", b"x-api-key", b"transfer-encoding", b"accept-encoding")
 """What the gateway itself says to an upstream: once each, but for the coding, which only a chunked body has."""
 TAKES_TRAILERS = ((b"te", b"trailers"), (b"connection", b"TE"))
 """What it says beside that, for a caller that has said it too (RFC 9110 §10.1.4)."""
