@@ -1,5 +1,6 @@
 """`doorward serve` with TLS on both sides, seen by curl and by a client of the standard library; nothing in it is faked."""
 
+import hashlib
 import http.server
 import shutil
 import socket
@@ -18,13 +19,17 @@ from fakes.installation import SECRET, Installation
 TLS = "\n  tls: {certificate: own.pem, key: own.key, client_ca: ca.pem}"
 
 
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 class Upstream(http.server.BaseHTTPRequestHandler):
-    """Answers with the key that it got."""
+    """Answers with the digest of the key that it got; the key itself would be masked."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        told = self.headers["X-Api-Key"].encode()
+        told = digest(self.headers["X-Api-Key"]).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
@@ -86,7 +91,7 @@ def test_tls_on_both_sides(upstream: Certificates) -> None:
         place = f"https://127.0.0.1:{installation.port}/billing/v1/invoices"
         lines = ["-H", f"Authorization: Bearer {installation.token()}", "-H", "Agent-Intent: billing.read"]
         own = ["--cacert", "ca.pem", "--cert", "agent.pem", "--key", "agent.key"]
-        assert curl(folder, place, *lines, *own).stdout == SECRET
+        assert curl(folder, place, *lines, *own).stdout == digest(SECRET)
         assert "HTTP/1.1 401" in curl(folder, "-i", "--http2", place, *own).stdout
         assert curl(folder, place, *lines, "--cacert", "ca.pem").returncode != 0
         assert curl(folder, place, *lines).returncode == 60
@@ -99,7 +104,7 @@ def test_tls_on_both_sides(upstream: Certificates) -> None:
                 break
             time.sleep(0.1)
         assert shown(folder, installation.port) != before
-        assert curl(folder, place, *lines, *own).stdout == SECRET
+        assert curl(folder, place, *lines, *own).stdout == digest(SECRET)
         assert installation.end() == 0
     finally:
         installation.stop()
