@@ -41,7 +41,7 @@ def test_a_clean_answer_is_passed_on_as_the_very_same_object(size: int) -> None:
 @pytest.mark.parametrize("size", [0, LARGE])
 @pytest.mark.parametrize("needle", needles_of(b"a/b+c d%e"))
 def test_each_form_is_found_in_small_and_in_large_answers(needle: bytes, size: int) -> None:
-    """They are searched in two ways, which find the same."""
+    """The size of an answer changes nothing."""
     outcome = Outcome()
     content = b"." * size + needle + b"."
     passed = scrubber(b"a/b+c d%e").stream(outcome).pass_on(content, last=True)
