@@ -16,6 +16,8 @@ from gateway.model import Outcome
 
 SHORTEST: Final = 8
 """A secret of fewer bytes also stands in answers by chance, so that masking would ruin them and tell what it is."""
+_BEGINNING: Final = 16
+"""Bytes of each form by which it is looked for; where one stands, the whole form is compared."""
 _MASKS: Final = b"*#!^|~"
 
 
@@ -38,8 +40,9 @@ class SecretScrubber:
             needles += needles_of(value)
         self._needles: Final = tuple(dict.fromkeys(needles))
         self._mask: Final = _mask_for(self._needles)
-        # Leftmost-first is the kind for which the library looks for all forms at once with vector instructions.
-        self._find: Final = BytesAhoCorasick(self._needles, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
+        # For short patterns, and of this kind, the library looks for all at once with vector instructions.
+        beginnings = dict.fromkeys(needle[:_BEGINNING] for needle in self._needles)
+        self._find: Final = BytesAhoCorasick(tuple(beginnings), matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
         self._unfinished: Final = {
             byte: tuple(needle for needle in self._needles if byte in needle[:-1]) for byte in set(b"".join(self._needles))
         }
@@ -58,7 +61,7 @@ class SecretScrubber:
 
     def is_clean(self, content: bytes) -> bool:
         """Whether no form of the secret stands in it."""
-        return not self._find(content)
+        return not self._find(content) or all(needle not in content for needle in self._needles)
 
     def unfinished(self, content: bytes) -> int:
         """How many bytes at the end could be the beginning of a form that goes on in what comes next; 0 for most."""

@@ -49,6 +49,14 @@ def test_each_form_is_found_in_small_and_in_large_answers(needle: bytes, size: i
     assert outcome.scrubbed == 1
 
 
+@pytest.mark.parametrize("needle", needles_of(SECRET))
+def test_the_beginning_of_a_form_alone_is_no_form(needle: bytes) -> None:
+    """Forms are looked for by their first bytes; what differs only behind these goes on as it is."""
+    content = needle[:-1] + b"!" + needle[:16] + b"."
+    assert scrubber().is_clean(content)
+    assert not scrubber().is_clean(content + needle)
+
+
 def test_an_event_is_not_delayed() -> None:
     """What cannot be the beginning of a form goes on at once; what could be waits for one more byte."""
     stream = scrubber().stream(Outcome())
