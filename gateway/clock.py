@@ -56,7 +56,8 @@ class Clock:
         if second != self._second:
             self._second = second
             self._second_text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._second_text}.{int((now - second) * 1_000_000):06d}Z"
+        digits = str(1_000_000 + int((now - second) * 1_000_000))[1:]  # several times as fast as a format with a width
+        return f"{self._second_text}.{digits}Z"
 
     def stamped(self) -> str:
         """The present as `stamp` writes it."""

@@ -9,6 +9,11 @@ from typing import Final, final
 
 from gateway.http.memory import Memory
 
+NAMES: Final = 512
+"""How many spellings of names a vocabulary remembers; what comes later is worked out each time."""
+LONGEST_NAME: Final = 64
+"""A longer name is worked out each time, in bytes."""
+
 
 class Role:
     """What becomes of a header line: plain numbers, for nothing is compared more often."""
@@ -96,6 +101,7 @@ class Vocabulary:
         self._roles: Final = roles
         self._dropped_prefixes: Final = tuple(dropped_prefixes)
         self._lines: Final[Memory[Field]] = Memory() if remembers else Memory(0)
+        self._names: Final[dict[bytes, tuple[str, int]]] = {}
         self.known: Final = self._lines.known
         """The lines that were classified before and came again."""
 
@@ -104,16 +110,26 @@ class Vocabulary:
         parts = _LINE(line)
         if parts is None:
             raise MalformedLineError
-        spelled = parts[1].decode("ascii").lower()
+        spelling: bytes = parts[1]
+        known = self._names.get(spelling)
+        if known is None:
+            known = self._meaning(spelling)
+        field = Field(known[1], known[0], parts[2] or b"", line)
+        self._lines.keep(line, field)
+        return field
+
+    def _meaning(self, spelling: bytes) -> tuple[str, int]:
+        """The canonical name and the role of a name as it came."""
+        spelled = spelling.decode("ascii").lower()
         name = spelled.replace("_", "-")
         role = self._roles.get(name)
         if role is None:
             role = Role.DROP if name.startswith(self._dropped_prefixes) else Role.FORWARD
         elif spelled != name and role not in _ANY_SPELLING:
             role = Role.REFUSED
-        field = Field(role, name, parts[2] or b"", line)
-        self._lines.keep(line, field)
-        return field
+        if len(spelling) <= LONGEST_NAME and len(self._names) < NAMES:
+            self._names[spelling] = (name, role)
+        return name, role
 
     def is_relied_on(self, name: str) -> bool:
         """Whether a step reads this field, so that `Connection` may not name it."""

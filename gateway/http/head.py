@@ -29,7 +29,10 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 ).fullmatch
-_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+_TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_USUAL: Final[dict[bytes, str]] = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+_NO_TRACE: Final = "0" * 32
+_NO_PARENT: Final = "0" * 16
 _UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
 _NO_NAMES: Final[frozenset[str]] = frozenset()
@@ -166,15 +169,20 @@ def _request_line(raw: bytes, line: bytes) -> RequestHead:
     if len(parts) != _REQUEST_LINE_PARTS:
         raise Refusal("request_malformed", "The request line is not: method, space, target, space, version.")
     method, target, version = parts
-    if _METHOD(method.decode("latin-1")) is None:
-        raise Refusal("request_malformed", "The method is not one in capital letters.")
-    name = method.decode("ascii")
-    if name in _UNSERVED:
-        raise Refusal("method_refused")
+    name = _USUAL.get(method) or _other_method(method)
     path = target.decode("latin-1")
     if version == b"HTTP/1.1" and path.startswith("/"):
         return RequestHead(raw, name, parse_target(path))
     return _unusual(raw, name, path, version)
+
+
+def _other_method(method: bytes) -> str:
+    name = method.decode("latin-1")
+    if _METHOD(name) is None:
+        raise Refusal("request_malformed", "The method is not one in capital letters.")
+    if name in _UNSERVED:
+        raise Refusal("method_refused")
+    return name
 
 
 def _unusual(raw: bytes, method: str, target: str, version: bytes) -> RequestHead:
@@ -286,9 +294,9 @@ class _Hop:
         self.length: int | None = None
         self.chunked = False
         self.coded = False
-        self.options: set[str] = set()
+        self.options: frozenset[str] = _NO_NAMES
         self.trailers: frozenset[str] = _NO_NAMES
-        self.seen: set[str] = set()
+        self.seen: frozenset[str] = _NO_NAMES
 
     def take(self, field: Field) -> bool:
         """Read a field, of most of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
@@ -304,7 +312,7 @@ class _Hop:
             return True
         if name in self.seen or role not in _ONCE:
             raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")
-        self.seen.add(name)
+        self.seen |= {name}
         if role == Role.CONTENT_LENGTH:
             self.length = content_length(field)
         elif role == Role.TRANSFER_ENCODING:
@@ -317,7 +325,7 @@ def _options(field: Field) -> set[str]:
     return {canonical(option.strip(b" \t").decode("latin-1")) for option in field.value.split(b",")} - {""}
 
 
-def _without(named: set[str], request: RequestHead, vocabulary: Vocabulary) -> list[bytes]:
+def _without(named: frozenset[str], request: RequestHead, vocabulary: Vocabulary) -> list[bytes]:
     """Remove what `Connection` names (RFC 9110 §7.6.1), unless a step relies on it: then somebody is stripping checks."""
     for name in named:
         if vocabulary.is_relied_on(name):
@@ -333,7 +341,9 @@ def _trace(fields: list[Field] | None) -> tuple[str, str] | None:
     """The trace id and flags of exactly one valid traceparent; anything else starts a new trace (W3C Trace Context §2.3)."""
     if fields is None or len(fields) != 1:
         return None
-    parts = _TRACEPARENT(fields[0].value)
-    if parts is None or parts[1].strip(b"0") == b"" or parts[2].strip(b"0") == b"":
+    value = fields[0].value
+    if _TRACEPARENT(value) is None:
         return None
-    return parts[1].decode("ascii"), parts[3].decode("ascii")
+    text = value.decode("ascii")
+    trace, parent = text[3:35], text[36:52]
+    return None if trace == _NO_TRACE or parent == _NO_PARENT else (trace, text[53:])

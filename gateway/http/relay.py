@@ -126,7 +126,10 @@ class Relay:
         upstream = outbound.key.upstream
         for _ in range(MOST_INTERIM):
             wait: HeadWait = Wait(upstream.head_timeout, _late)
-            response = self._scrub_and_parse(await connection.response_head(wait), outbound, outcome)
+            raw = connection.head_or_later(wait)
+            if raw is None:
+                raw = await wait
+            response = self._scrub_and_parse(raw, outbound, outcome)
             if response.status >= _Status.FIRST_FINAL:
                 return response
             if response.status == _Status.SWITCHING_PROTOCOLS:

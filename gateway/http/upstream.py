@@ -145,14 +145,14 @@ class UpstreamConnection(Sender):
             self._held = False
             self._tcp.resume_reading()
 
-    async def response_head(self, wait: HeadWait) -> bytes:
-        """The next response head, interim or final, without its final empty line."""
+    def head_or_later(self, wait: HeadWait) -> bytes | None:
+        """The next response head, interim or final, without its final empty line; None if `wait` has to be awaited for it."""
         if self._ahead:  # an interim response came with the head that follows it, and perhaps with the end of the connection
             head = self._whole_head()
             if head is not None:
                 return head
         self._head_wait = wait
-        return await wait
+        return None
 
     def take_body(self, body: Body) -> bytes:
         """What has come of the body so far; the rest is passed on as it comes. Raises `Refusal`."""

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import Refusal
-from gateway.http.fields import request_vocabulary, response_vocabulary
+from gateway.http.fields import LONGEST_NAME, NAMES, Role, request_vocabulary, response_vocabulary
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead, ResponseHead, parse_request, parse_response
 from gateway.http.memory import ENTRIES
@@ -205,6 +205,18 @@ def test_too_many_fields_are_refused() -> None:
 def test_only_a_valid_trace_is_continued(value: bytes, trace: tuple[str, str] | None) -> None:
     """An invalid traceparent starts a new trace instead of an error (W3C Trace Context §2.3)."""
     assert request(b"traceparent: " + value).trace == trace
+
+
+def test_spellings_of_names_are_remembered_only_so_often() -> None:
+    """Names that nobody has seen before cannot fill the memory, and are read the same when it is full."""
+    vocabulary = request_vocabulary([])
+    vocabulary.classify(b"x" * (LONGEST_NAME + 1) + b": y")
+    assert not vocabulary._names
+    for number in range(2 * NAMES):
+        vocabulary.classify(b"X-%d: y" % number)
+    assert len(vocabulary._names) == NAMES
+    assert vocabulary.classify(b"X-Forwarded-For: y").role == Role.DROP
+    assert vocabulary.classify(b"content_type: y").role == Role.REFUSED
 
 
 def test_a_line_that_repeats_is_remembered_by_its_own_bytes() -> None:
