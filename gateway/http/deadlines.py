@@ -1,6 +1,5 @@
 """Deadlines for thousands of connections with one timer: one pass a second over whole ticks; knows no reasons."""
 
-import math
 from typing import Final, Protocol
 
 from gateway.clock import Clock
@@ -21,7 +20,8 @@ class Timed(Protocol):
 
 def ticks(seconds: float) -> int:
     """Whole ticks for a time-out, never fewer than it asks for."""
-    return math.ceil(seconds / TICK) + 1
+    whole = int(seconds / TICK)
+    return whole + 1 if whole * TICK >= seconds else whole + 2
 
 
 class Sweep:

@@ -66,7 +66,7 @@ class Downstream(Sender):
         super().__init__(house.sweep.turn)
         self._house: Final = house
         self.source = "unix"
-        self.deadline = house.sweep.tick + ticks(house.limits.idle_timeout)
+        self.deadline = house.sweep.tick + house.idle_ticks
         self._patience = 0
         self._life: Coroutine[Wait[Any], Any, None] | None = None
         self._waiting: Wait[Any] | None = None
@@ -231,8 +231,8 @@ class Downstream(Sender):
             self._reset = True
         self.body = follow(head.framing)
         ahead, self._ahead = self._ahead, b""
-        if head.framing.by == Delimiter.LENGTH and head.framing.length > self._house.limits.body:
-            raise Refusal("body_too_large", f"The gateway admits {self._house.limits.body} bytes.")
+        if head.framing.by == Delimiter.LENGTH and head.framing.length > self._house.largest_body:
+            raise Refusal("body_too_large", f"The gateway admits {self._house.largest_body} bytes.")
         if ahead:
             self._accept_body(self.body, ahead)
 
@@ -292,12 +292,12 @@ class Downstream(Sender):
 
     def _collect(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n")
-        if 0 <= end <= self._house.limits.head:
+        if 0 <= end <= self._house.largest_head:
             self._ahead = data[end + 4 :]
             self._raw = data[:end]
             self._begin()
-        elif len(data) > self._house.limits.head:
-            self._refuse_head(Refusal("head_too_large", f"The gateway admits heads of {self._house.limits.head} bytes."))
+        elif len(data) > self._house.largest_head:
+            self._refuse_head(Refusal("head_too_large", f"The gateway admits heads of {self._house.largest_head} bytes."))
         elif data.count(b"\n") != data.count(b"\r\n"):
             self._refuse_head(Refusal("request_malformed", "A line of the head ends in LF without CR."))
         else:
@@ -327,7 +327,7 @@ class Downstream(Sender):
             self.close()
         else:
             self._free(_Because.TOO_EARLY)
-            self.deadline = self._house.sweep.tick + ticks(self._house.limits.idle_timeout)
+            self.deadline = self._house.sweep.tick + self._house.idle_ticks
             if self._ahead and not self._full:
                 asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -341,7 +341,7 @@ class Downstream(Sender):
 
     def _keep_ahead(self, data: bytes) -> None:
         self._ahead += data
-        if len(self._ahead) > self._house.limits.head:
+        if len(self._ahead) > self._house.largest_head:
             self._hold(_Because.TOO_FAR_AHEAD)
 
     def _receive_body(self, body: Body, data: bytes) -> None:
@@ -357,8 +357,8 @@ class Downstream(Sender):
             passed = body.feed(data)
         except BrokenChunkError as error:
             raise Refusal("request_malformed", str(error)) from None
-        if body.payload > self._house.limits.body:
-            raise Refusal("body_too_large", f"The gateway admits {self._house.limits.body} bytes.")
+        if body.payload > self._house.largest_body:
+            raise Refusal("body_too_large", f"The gateway admits {self._house.largest_body} bytes.")
         if body.done and body.rest:
             self._keep_ahead(body.rest)
             body.rest = b""

@@ -1,9 +1,10 @@
-"""What a client connection is given: by its listener on one side, by its upstream on the other; types alone, no behaviour."""
+"""What a client connection is given: by its listener on one side, by its upstream on the other; knows the use of neither."""
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.http.deadlines import Sweep
+from gateway.compiling import mypyc_attr
+from gateway.http.deadlines import Sweep, ticks
 from gateway.http.limits import Limits
 from gateway.http.waiting import Wait
 
@@ -24,11 +25,20 @@ class Receiver(Protocol):
         """Go on reading."""
 
 
-class House(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class House:
     """What all connections of a listener share."""
 
-    limits: Limits
-    sweep: Sweep
-    draining: bool
-    connections: set["Downstream"]
-    serve: Callable[["Downstream"], Coroutine[Wait[Any], Any, None]]
+    def __init__(
+        self, serve: Callable[["Downstream"], Coroutine[Wait[Any], Any, None]], limits: Limits, sweep: Sweep
+    ) -> None:  # fmt: skip
+        """`serve` makes the life of one request; the connection drives it."""
+        self.serve: Final = serve
+        self.limits: Final = limits
+        self.sweep: Final = sweep
+        self.draining = False
+        self.connections: Final[set[Downstream]] = set()
+        # What every request asks, worked out once.
+        self.largest_head: Final = limits.head
+        self.largest_body: Final = limits.body
+        self.idle_ticks: Final = ticks(limits.idle_timeout)

@@ -10,6 +10,7 @@ from gateway.clock import Clock
 from gateway.errors import DoorwardError, Interrupted
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
+from gateway.http.house import House
 from gateway.http.limits import Limits
 from gateway.http.tls_door import TlsDoor
 from gateway.http.tls_watch import LiveContext
@@ -20,7 +21,7 @@ BACKLOG: Final = 1024
 _DRAIN_STEP: Final = 0.05
 
 
-class Listener:
+class Listener(House):
     """What all client connections share, and the sockets they come from."""
 
     def __init__(
@@ -32,11 +33,7 @@ class Listener:
         tls: LiveContext | None = None,
     ) -> None:
         """`serve` makes the life of one request; the connection drives it. `tls` is for all addresses but Unix sockets."""
-        self.serve = serve
-        self.limits = limits
-        self.sweep = sweep
-        self.draining = False
-        self.connections: set[Downstream] = set()
+        super().__init__(serve, limits, sweep)
         self._clock: Final = clock
         self._door: Final = None if tls is None else TlsDoor(tls, self._connect, self._has_room, clock)
         self._servers: Final[list[asyncio.Server]] = []

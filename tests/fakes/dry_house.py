@@ -34,6 +34,7 @@ from gateway.errors import Refusal
 from gateway.handle_request import handle_request
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
+from gateway.http.house import House
 from gateway.identity.standing import Standing
 from gateway.model import Principal, marks_of
 from gateway.settings.load import load_text
@@ -276,7 +277,7 @@ class Conversation:
     """How many upstream connections the pool kept for another request."""
 
 
-class DryHouse:
+class DryHouse(House):
     """A compiled gateway, of which nothing was started."""
 
     def __init__(self) -> None:
@@ -305,13 +306,10 @@ class DryHouse:
             marks=marks_of(token="token", task="task", agent=AGENT, tenant="dry"),
         )
         self.pool, self.snapshot = doorward._make_snapshot()
-        self.limits = self.snapshot.admission.limits
-        self.sweep = Sweep()
-        self.draining = False
-        self.connections: set[Downstream] = set()
+        super().__init__(self._serve, self.snapshot.admission.limits, Sweep())
         self._heads: list[bytes] = []
 
-    def serve(self, caller: Downstream) -> Coroutine[Any, Any, None]:
+    def _serve(self, caller: Downstream) -> Coroutine[Any, Any, None]:
         try:
             self._heads.append(caller.take_head())
         except Refusal:

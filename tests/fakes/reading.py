@@ -1,8 +1,6 @@
 """Reads raw bytes with the gateway's own connection, without sockets, and with h11 beside it: what does each make of them."""
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 import h11
 from fakes.dry_house import Turns, running
@@ -13,6 +11,7 @@ from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import request_vocabulary
 from gateway.http.framing import Delimiter
+from gateway.http.house import House
 from gateway.http.limits import Limits
 from gateway.http.memory import Memory
 from gateway.http.sender import Turn
@@ -87,20 +86,14 @@ class Keeper:
         return content
 
 
-class Reader:
+class Reader(House):
     """A house whose only step is the first: admit, then take the body."""
 
     def __init__(self) -> None:
-        self.limits = Limits()
-        self.sweep = Sweep(Turn(lambda end: end()))
-        self.draining = False
-        self.connections: set[Downstream] = set()
+        super().__init__(self._take, Limits(), Sweep(Turn(lambda end: end())))
         self.read: list[Read] = []
         self.refused: list[str] = []
         self._admission = Admission(request_vocabulary(["authorization", "agent-intent"]), self.limits, Memory())
-
-    def serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
-        return self._take(caller)
 
     async def _take(self, caller: Downstream) -> None:
         try:
