@@ -30,6 +30,7 @@ ProxyError = Literal[
     "http_response_incomplete",
     "http_response_timeout",
     "http_response_transfer_coding",
+    "http_upgrade_failed",
     "proxy_configuration_error",
     "proxy_internal_error",
     "proxy_internal_response",
@@ -157,7 +158,7 @@ class Interrupted(Exception):
     """A request ends without an answer; `ending` is what its closing record says of how."""
 
     def __init__(self, ending: str) -> None:
-        """`ending` is `client_gone`, `client_stalled` or `drained`."""
+        """`ending` is `client_gone`, `client_stalled`, `idle` or `drained`."""
         super().__init__(ending)
         self.ending: Final = ending
 

@@ -6,6 +6,7 @@ from gateway.credentials.obtain import Credential
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
 from gateway.http.outbound import Outbound
+from gateway.http.websocket import SWITCH
 from gateway.model import Permit, Upstream
 
 
@@ -45,8 +46,9 @@ def _constant_part(credential: Credential, permit: Permit, head: RequestHead) ->
     upstream = permit.upstream
     target = head.target
     query = "" if target.query is None else "?" + target.query
+    method = head.method if head.upgrade is None else "GET"
     lines = [
-        f"{head.method} {upstream.base_path}{permit.use.operation.path}{query} HTTP/1.1\r\nHost: {_authority(upstream)}".encode(
+        f"{method} {upstream.base_path}{permit.use.operation.path}{query} HTTP/1.1\r\nHost: {_authority(upstream)}".encode(
             "latin-1"
         )
     ]
@@ -60,6 +62,8 @@ def _constant_part(credential: Credential, permit: Permit, head: RequestHead) ->
         lines.append(b"Accept-Encoding: identity")
     if head.framing.by == Delimiter.CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
+    if head.upgrade is not None:
+        lines += SWITCH
     if head.wants_trailers:
         lines += [b"TE: trailers", b"Connection: TE"]
     lines.append(b"Via: 1.0 doorward\r\n" if head.http_1_0 else b"Via: 1.1 doorward\r\n")  # as received: RFC 9110 §7.6.3

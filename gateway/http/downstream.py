@@ -8,7 +8,7 @@ from typing import Any, Final, cast, final
 
 from gateway.errors import Interrupted, Refusal
 from gateway.http.answer import CONTINUE, problem
-from gateway.http.body import Body, follow
+from gateway.http.body import Body, ClosedBody, follow
 from gateway.http.chunked import BrokenChunkError
 from gateway.http.deadlines import ticks
 from gateway.http.framing import Delimiter
@@ -226,10 +226,10 @@ class Downstream(Sender):
     def expect(self, head: RequestHead) -> None:
         """Follow the body that the parsed head announces. Raises `Refusal` for one that is too large or broken."""
         self._method = head.method
-        self._keep = head.keep and not self._house.draining
+        self._keep = head.keep and head.upgrade is None and not self._house.draining
         if head.http_1_0:
             self._reset = True
-        self.body = follow(head.framing)
+        self.body = follow(head.framing, framed=head.upgrade is None)
         ahead, self._ahead = self._ahead, b""
         if head.framing.by == Delimiter.LENGTH and head.framing.length > self._house.largest_body:
             raise Refusal("body_too_large", f"The gateway admits {self._house.largest_body} bytes.")
@@ -357,7 +357,7 @@ class Downstream(Sender):
             passed = body.feed(data)
         except BrokenChunkError as error:
             raise Refusal("request_malformed", str(error)) from None
-        if body.payload > self._house.largest_body:
+        if body.payload > self._house.largest_body and not isinstance(body, ClosedBody):  # a tunnel has no total limit
             raise Refusal("body_too_large", f"The gateway admits {self._house.largest_body} bytes.")
         if body.done and body.rest:
             self._keep_ahead(body.rest)

@@ -36,6 +36,8 @@ class Role:
     """Watched, and two of it would have two meanings."""
     CODING: Final = 12
     """Goes on, and says whether the content is encoded."""
+    UPGRADE: Final = 13
+    """Asks to switch protocols, or says which one is switched to."""
 
 
 @final
@@ -133,7 +135,7 @@ class Vocabulary:
 
     def is_relied_on(self, name: str) -> bool:
         """Whether a step reads this field, so that `Connection` may not name it."""
-        return self.role_of(name) not in (Role.FORWARD, Role.DROP, Role.REFUSED, Role.TRAILERS)
+        return self.role_of(name) not in (Role.FORWARD, Role.DROP, Role.REFUSED, Role.TRAILERS, Role.UPGRADE)
 
     def role_of(self, name: str) -> int:
         """The role of a field with this canonical name."""
@@ -163,7 +165,7 @@ def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     roles = dict.fromkeys(_DROPPED, Role.DROP)
     roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
     roles |= {name: Role.WATCHED_ONCE if name in _SINGLE else Role.WATCHED for name in map(canonical, watched)}
-    roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.REFUSED, "te": Role.TRAILERS}
+    roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.UPGRADE, "te": Role.TRAILERS}
     return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
 
@@ -178,18 +180,42 @@ PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "proxy-status", "s
 def response_vocabulary() -> Vocabulary:
     """What comes from upstreams."""
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
-    return Vocabulary(roles=roles | FRAMING_ROLES | {"trailer": Role.TRAILERS, "content-encoding": Role.CODING})
+    roles |= {"trailer": Role.TRAILERS, "content-encoding": Role.CODING, "upgrade": Role.UPGRADE}
+    return Vocabulary(roles=roles | FRAMING_ROLES)
 
 
-_DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "x-real-ip", "x-request-id"}
-_SPOKEN_FOR: Final = frozenset(("expect", "host", "traceparent", "tracestate", "upgrade", "via", "x-request-id", "dpop"))
+# A WebSocket with extensions is one whose messages nobody on the way can read.
+_DROPPED: Final = HOP_BY_HOP | {"cookie", "forwarded", "sec-websocket-extensions", "x-real-ip", "x-request-id"}
+_SPOKEN_FOR: Final = frozenset(
+    (
+        "expect",
+        "host",
+        "traceparent",
+        "tracestate",
+        "upgrade",
+        "via",
+        "x-request-id",
+        "dpop",
+        "sec-websocket-key",
+        "sec-websocket-version",
+    )
+)
 _DROPPED_PREFIXES: Final = ("agent-", "proxy-", "x-forwarded-", "client-cert")
 
 # What is only taken off may be spelled as it likes. What means something must be spelled so that everybody reads it alike.
 _ANY_SPELLING: Final = frozenset((Role.FORWARD, Role.DROP, Role.WATCHED))
 
-# Fields of one value, by which somebody decides what the content is or which part of it is meant.
-_SINGLE: Final = ("content-location", "content-range", "content-type", "if-range", "max-forwards", "range")
+# Fields of one value, by which somebody decides what the content is, which part of it is meant, or what is opened.
+_SINGLE: Final = (
+    "content-location",
+    "content-range",
+    "content-type",
+    "if-range",
+    "max-forwards",
+    "range",
+    "sec-websocket-key",
+    "sec-websocket-version",
+)
 
 # With these a request could be judged as one operation and served as another.
 _OVERRIDES: Final = (

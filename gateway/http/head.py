@@ -12,6 +12,7 @@ from gateway.http.framing import (
     CHUNKED,
     FIRST_FINAL,
     NO_BODY,
+    UNTIL_CLOSE,
     AmbiguousFramingError,
     Delimiter,
     Framing,
@@ -22,6 +23,7 @@ from gateway.http.framing import (
 )
 from gateway.http.target import Absolute, AmbiguousTargetError, Target, parse_target, query_names, split_absolute
 from gateway.http.trailers import may_trail
+from gateway.http.websocket import OPERATION, Handshake, read_handshake
 from gateway.model import Use
 
 _METHOD: Final = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
@@ -33,7 +35,11 @@ _TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").f
 _USUAL: Final[dict[bytes, str]] = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 _NO_TRACE: Final = "0" * 32
 _NO_PARENT: Final = "0" * 16
-_UNSERVED: Final = frozenset(("TRACE", "CONNECT"))
+_UNSERVED: Final = {
+    "TRACE": "",
+    "CONNECT": "",
+    OPERATION: "A WebSocket is opened with GET and Upgrade (RFC 6455, section 4.1).",
+}
 _CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _REQUEST_LINE_PARTS: Final = 3
@@ -65,6 +71,7 @@ class RequestHead:
         "target",
         "token",
         "trace",
+        "upgrade",
         "use",
         "wants_trailers",
         "watched",
@@ -81,7 +88,10 @@ class RequestHead:
         """The path as it came."""
         self.query_names: Final = query_names(target.query)
         """The names in the query, without their values."""
-        self.method: Final = method
+        self.method = method
+        """As it was sent, but `WEBSOCKET` for the upgrade to one."""
+        self.upgrade: Handshake | None = None
+        """What the request asks to open, if it does; no other upgrade is served."""
         self.target: Final = target
         self.http_1_0 = False
         self.absolute: Absolute | None = None
@@ -110,7 +120,7 @@ class ResponseHead:
     content is encoded (RFC 9110 §8.4), so that it cannot be read as it is.
     """
 
-    __slots__ = ("clean_for", "coded", "forward", "framing", "keep", "reason", "status", "trailers", "watched")
+    __slots__ = ("clean_for", "coded", "forward", "framing", "keep", "reason", "status", "trailers", "upgrade", "watched")
 
     def __init__(self, status: int, reason: bytes, *, keep: bool) -> None:
         self.status: Final = status
@@ -121,6 +131,8 @@ class ResponseHead:
         self.trailers: frozenset[str] = frozenset()
         self.keep = keep
         self.coded = False
+        self.upgrade: bytes | None = None
+        """What it switches to or offers, if its Connection names that."""
         self.clean_for: object = None
         """The scrubber that last found nothing in these bytes."""
 
@@ -181,7 +193,7 @@ def _other_method(method: bytes) -> str:
     if _METHOD(name) is None:
         raise Refusal("request_malformed", "The method is not one in capital letters.")
     if name in _UNSERVED:
-        raise Refusal("method_refused")
+        raise Refusal("method_refused", _UNSERVED[name])
     return name
 
 
@@ -230,10 +242,11 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
     if hop.options:
         request.keep = "close" not in hop.options
         request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
-    if hop.trailers:
-        request.wants_trailers = "trailers" in hop.trailers
+    request.wants_trailers = "trailers" in hop.trailers
     if request.http_1_0:
         _read_as_1_0(request)
+    if hop.upgrade is not None:
+        _read_upgrade(request, hop)
 
 
 def _read_as_1_0(request: RequestHead) -> None:
@@ -245,6 +258,17 @@ def _read_as_1_0(request: RequestHead) -> None:
         raise AmbiguousFramingError("Transfer-Encoding has no meaning in HTTP/1.0.")
     request.keep = False
     request.expects_continue = request.wants_trailers = False
+
+
+def _read_upgrade(request: RequestHead, hop: "_Hop") -> None:
+    """An upgrade that is asked for in full, or a refusal: to ignore one would leave what follows it open to two readings."""
+    plain = request.method == "GET" and not request.http_1_0 and request.framing is NO_BODY and not request.expects_continue
+    if hop.upgrade is None or not plain or "upgrade" not in hop.options:
+        raise Refusal("request_malformed", "An upgrade takes a GET of HTTP/1.1 without a body, and a Connection that names it.")
+    request.upgrade = read_handshake(hop.upgrade, request.forward)
+    request.method = OPERATION
+    request.framing = UNTIL_CLOSE
+    request.wants_trailers = False
 
 
 def _keep_single(request: RequestHead, field: Field) -> None:
@@ -277,6 +301,8 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
         response.trailers = may_trail(hop.trailers - hop.options, vocabulary)
     if hop.options:
         response.keep = response.keep and "close" not in hop.options
+        if "upgrade" in hop.options:
+            response.upgrade = hop.upgrade
         named = hop.options - _CONNECTION_OPTIONS
         if not named.isdisjoint(FRAMING_ROLES):
             raise AmbiguousFramingError("Connection names a field that delimits the body.")
@@ -288,7 +314,7 @@ def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary
 class _Hop:
     """What a head says of this hop alone: how its body is delimited, what its Connection names, and of trailers."""
 
-    __slots__ = ("chunked", "coded", "length", "options", "seen", "trailers")
+    __slots__ = ("chunked", "coded", "length", "options", "seen", "trailers", "upgrade")
 
     def __init__(self) -> None:
         self.length: int | None = None
@@ -297,6 +323,7 @@ class _Hop:
         self.options: frozenset[str] = _NO_NAMES
         self.trailers: frozenset[str] = _NO_NAMES
         self.seen: frozenset[str] = _NO_NAMES
+        self.upgrade: bytes | None = None
 
     def take(self, field: Field) -> bool:
         """Read a field, of most of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
@@ -306,6 +333,9 @@ class _Hop:
             return False
         if role == Role.TRAILERS:
             self.trailers |= _options(field)
+            return False
+        if role == Role.UPGRADE:  # several lines are one list (RFC 9110 §5.3)
+            self.upgrade = field.value if self.upgrade is None else self.upgrade + b", " + field.value
             return False
         if role == Role.CODING:
             self.coded = self.coded or field.value.lower() not in _PLAIN

@@ -20,6 +20,8 @@ IDLE_PER_KEY: Final = 64
 """How many connections of one key are kept idle."""
 IDLE_SECONDS: Final = 55.0
 """How long a connection is kept idle: shorter than the 60 seconds after which many servers close."""
+GOODBYE: Final = 5.0
+"""How many seconds an upstream has to read what was sent to it last."""
 
 
 class Pool:
@@ -86,6 +88,12 @@ class Pool:
             return
         idle.append(connection)
         connection.deadline = self._sweep.tick + ticks(IDLE_SECONDS)
+        self._sweep.watched.add(connection)
+
+    def let_go(self, connection: UpstreamConnection) -> None:
+        """End a connection in good order: what was sent to it still goes out, for a bounded time."""
+        connection.close()
+        connection.deadline = self._sweep.tick + ticks(GOODBYE)
         self._sweep.watched.add(connection)
 
     def close(self) -> None:

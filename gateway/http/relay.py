@@ -5,7 +5,7 @@ from typing import Final, final
 
 from gateway.clock import Clock
 from gateway.errors import Interrupted, Refusal
-from gateway.http.body import follow
+from gateway.http.body import Body, ClosedBody, follow
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.framing import NO_BODY, Delimiter
@@ -17,8 +17,10 @@ from gateway.http.pool import Pool
 from gateway.http.reflections import Reflections
 from gateway.http.scrubbed_body import follow_scrubbed
 from gateway.http.trailers import Trailers
+from gateway.http.tunnel import Unheard, carry
 from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
+from gateway.http.websocket import SWITCH, Handshake, check_answer
 from gateway.model import Outcome, Upstream
 
 MOST_INTERIM: Final = 16
@@ -62,7 +64,7 @@ class Relay:
         something was waited for before the request goes out.
         """
         started = self._clock.steady()
-        kept = self.pool.take(outbound.key)
+        kept = self.pool.take(outbound.key) if head.upgrade is None else None  # a tunnel never gives its connection back
         if kept is not None:
             try:
                 await self._exchange(kept, outbound, head, caller, outcome)
@@ -89,10 +91,17 @@ class Relay:
         reusable = False
         try:
             connection.begin(caller, outbound.head)
-            caller.start_sending(connection, invite=head.expects_continue)
+            if head.upgrade is None:
+                caller.start_sending(connection, invite=head.expects_continue)
             response = await self._final_head(connection, outbound, head, caller, outcome)
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
+            if head.upgrade is not None:
+                if response.status == _Status.SWITCHING_PROTOCOLS:
+                    await self._tunnel(connection, outbound, head.upgrade, response, caller)
+                    outcome.ending = "complete"
+                    return
+                caller.start_sending(Unheard(connection), invite=False)
             scrubber, framed = outbound.scrubber, not head.http_1_0
             lines = _answer_lines(response, upstream, framed=framed)
             trailers: Trailers | None = None
@@ -116,8 +125,17 @@ class Relay:
                 self.reflections.note(outbound.key, outcome.scrubbed)
             if connection.finish() and reusable:
                 self.pool.give_back(connection)
-            else:
+            elif not connection.closing:
                 connection.abort()
+
+    async def _tunnel(
+        self, connection: UpstreamConnection, outbound: Outbound, asked: Handshake, response: ResponseHead, caller: Downstream
+    ) -> None:
+        check_answer(asked, response.upgrade, response.forward)
+        lines = _without_length(_answer_lines(response, outbound.key.upstream, framed=True))
+        body: Body = ClosedBody(framed=False)
+        patience = self._limits.stream_idle_timeout
+        await carry(connection, caller, self.pool, lines=[*lines, *SWITCH], body=body, patience=patience)
 
     async def _final_head(
         self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
@@ -133,7 +151,9 @@ class Relay:
             if response.status >= _Status.FIRST_FINAL:
                 return response
             if response.status == _Status.SWITCHING_PROTOCOLS:
-                raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
+                if head.upgrade is None:
+                    raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
+                return response
             if response.status != _Status.CONTINUE and not head.http_1_0:
                 caller.send(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")

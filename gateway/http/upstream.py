@@ -196,8 +196,11 @@ class UpstreamConnection(Sender):
         self._transport.abort()
 
     def expire(self) -> None:
-        """It has lain idle for too long."""
-        self._transport.close()
+        """It has lain idle for too long, or takes too long to end."""
+        if self._transport.is_closing():
+            self._transport.abort()
+        else:
+            self._transport.close()
 
     # Between the two.
 

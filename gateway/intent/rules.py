@@ -7,9 +7,10 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field
 
 from gateway.http.target import AmbiguousTargetError, parse_target
+from gateway.http.websocket import OPERATION
 from gateway.kind import Config
 
-METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
+METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", OPERATION))
 
 _CAPTURES = re.compile(r"\{[a-z][a-z0-9_]*(?:\.\.\.)?\}")
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}").fullmatch
@@ -82,6 +83,7 @@ class IntentRule(Config):
     upstream: str
     """The upstream on which the operations are."""
     operations: Annotated[list[OperationText], Field(min_length=1)]
-    """Method and path template each: `GET /v1/customers/{customer}/invoices`; `{rest...}` takes the rest of the path."""
+    """Method and path template each: `GET /v1/customers/{customer}/invoices`; `{rest...}` takes the rest of the path.
+    `WEBSOCKET /v1/events` is the opening of a WebSocket, which no `GET` covers."""
     touches: tuple[str, ...] = ()
     """Data classes that a use touches, for the audit log."""

@@ -38,7 +38,7 @@ from gateway.stores.backends.sqlite import Config as SqliteConfig
 
 ALWAYS_WATCHED: Final = ("authorization", "dpop", "traceparent", "tracestate")
 """Headers that steps read and upstreams never see as the caller sent them."""
-WITHHELD_TO_SCRUB: Final = ("accept-encoding", "if-range", "range", "sec-websocket-extensions")
+WITHHELD_TO_SCRUB: Final = ("accept-encoding", "if-range", "range")
 """Headers by which a caller would get answers in which no secret can be found: encoded, or in parts to be put together."""
 SOON: Final = timedelta(days=14).total_seconds()
 """How long before the end of an exception the gateway begins to warn."""

@@ -51,6 +51,9 @@ intents:
   items.write:
     upstream: api
     operations: ["POST /items", "PUT /items/{{id}}"]
+  items.watch:
+    upstream: api
+    operations: ["WEBSOCKET /items/{{id}}/events"]
   items.burn:
     upstream: api
     operations: ["DELETE /items/{{id}}"]

@@ -1,0 +1,53 @@
+"""Carries what both sides of an upgraded connection say until one of them ends it; knows nothing of what it means."""
+
+from typing import Final, final
+
+from gateway.errors import Interrupted
+from gateway.http.body import Body
+from gateway.http.downstream import Downstream
+from gateway.http.pool import Pool
+from gateway.http.upstream import UpstreamConnection
+from gateway.http.waiting import Wait
+
+
+@final
+class Unheard:
+    """Where a client's bytes go that it meant for a tunnel which was not opened; its reading still sets the pace."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection: Final = connection
+
+    def send(self, data: bytes) -> None:
+        """Throw them away: to the upstream they would be the next request."""
+
+    def hold(self) -> None:
+        """Stop reading the response: the caller is slow."""
+        self._connection.hold()
+
+    def release_hold(self) -> None:
+        """Go on reading."""
+        self._connection.release_hold()
+
+
+async def carry(
+    connection: UpstreamConnection, caller: Downstream, pool: Pool, *, lines: list[bytes], body: Body, patience: float
+) -> None:
+    """Answer the caller with these lines, then let bytes pass both ways until the upstream ends its side.
+
+    What the caller has sent ahead goes out only now. `patience` is how many seconds may pass without a byte in either
+    direction; there is no total limit. Raises `Interrupted` if anything else ends the tunnel; if that is the caller, what it
+    said last still reaches the upstream.
+    """
+    first = connection.take_body(body)
+    caller.answered = True
+    caller.send(b"\r\n".join([*lines, b"\r\n" + first]))
+    caller.start_sending(connection, invite=False)
+    try:
+        await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
+    except Interrupted as end:
+        if end.ending == "client_gone":
+            pool.let_go(connection)
+        raise
+    caller.close()

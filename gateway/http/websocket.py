@@ -1,0 +1,90 @@
+"""The rules of a WebSocket's opening handshake (RFC 6455 §4), for both sides of it; knows no sockets and reads no frames."""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Final, final
+
+from gateway.errors import Refusal
+from gateway.http.fields import canonical
+
+OPERATION: Final = "WEBSOCKET"
+"""What an upgrade is called where an operation has a method, so that no rule for GET covers it; on the wire it is a GET."""
+SWITCH: Final = (b"Upgrade: websocket", b"Connection: Upgrade")
+"""What either side says of this hop: the request that goes out, and the answer to the caller."""
+
+_KEY_BYTES: Final = 16
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+
+
+@final
+class Handshake:
+    """A valid request to open a WebSocket: the one `accept` that answers it, and the subprotocols that it offers."""
+
+    __slots__ = ("accept", "offered")
+
+    def __init__(self, accept: bytes, offered: tuple[bytes, ...]) -> None:
+        self.accept: Final = accept
+        self.offered: Final = offered
+
+
+def read_handshake(upgrade: bytes, lines: list[bytes]) -> Handshake:
+    """Check what a client asks for (RFC 6455 §4.2.1): the value of its Upgrade, and the header lines that go on.
+
+    Raises `Refusal` with `request_malformed` for every other upgrade.
+    """
+    if upgrade.lower() != b"websocket":
+        raise Refusal("request_malformed", "The only upgrade that is served is to websocket, alone.")
+    if _values("sec-websocket-version", lines) != [b"13"]:
+        raise Refusal("request_malformed", "A WebSocket handshake has the header Sec-WebSocket-Version: 13.")
+    keys = _values("sec-websocket-key", lines)
+    if len(keys) != 1 or not _is_nonce(keys[0]):
+        raise Refusal("request_malformed", "A WebSocket handshake has one Sec-WebSocket-Key of 16 bytes in base64.")
+    offered = [name.strip(b" \t") for value in _values("sec-websocket-protocol", lines) for name in value.split(b",")]
+    if len(set(offered)) < len(offered) or not all(map(_TOKEN, offered)):
+        raise Refusal("request_malformed", "Sec-WebSocket-Protocol offers tokens, none of them twice.")
+    return Handshake(_accept_of(keys[0]), tuple(offered))
+
+
+def check_answer(handshake: Handshake, upgrade: bytes | None, lines: list[bytes]) -> None:
+    """Check a 101 (RFC 6455 §4.1): the value of its Upgrade, if its Connection names that, and its other header lines.
+
+    Raises `Refusal` with `upstream_failed` for an answer to another handshake, or with more than was offered.
+    """
+    if upgrade is None or upgrade.lower() != b"websocket":
+        raise _wrong("The upstream switched to something else than a WebSocket.")
+    if _values("sec-websocket-accept", lines) != [handshake.accept]:
+        raise _wrong("The upstream's Sec-WebSocket-Accept does not answer this handshake.")
+    if _values("sec-websocket-extensions", lines):
+        raise _wrong("The upstream uses a WebSocket extension that nobody offered.")
+    chosen = _values("sec-websocket-protocol", lines)
+    if len(chosen) > 1 or not set(chosen) <= set(handshake.offered):
+        raise _wrong("The upstream chose a WebSocket subprotocol that nobody offered.")
+
+
+def _accept_of(key: bytes) -> bytes:
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def _is_nonce(key: bytes) -> bool:
+    """Only the canonical form: two spellings of one nonce would have two answers."""
+    try:
+        nonce = binascii.a2b_base64(key, strict_mode=True)
+    except binascii.Error:
+        return False
+    return len(nonce) == _KEY_BYTES and base64.b64encode(nonce) == key
+
+
+def _values(name: str, lines: list[bytes]) -> list[bytes]:
+    found = []
+    for line in lines:
+        spelled, _, value = line.partition(b":")
+        if canonical(spelled.decode("ascii")) == name:
+            found.append(value.strip(b" \t"))
+    return found
+
+
+def _wrong(told: str) -> Refusal:
+    return Refusal("upstream_failed", told, error="http_upgrade_failed")
