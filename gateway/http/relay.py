@@ -16,6 +16,7 @@ from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
 from gateway.http.reflections import Reflections
 from gateway.http.scrubbed_body import follow_scrubbed
+from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.trailers import Trailers
 from gateway.http.tunnel import Unheard, carry
 from gateway.http.upstream import HeadWait, StaleConnectionError, UpstreamConnection
@@ -98,7 +99,7 @@ class Relay:
             outcome.status = response.status
             if head.upgrade is not None:
                 if response.status == _Status.SWITCHING_PROTOCOLS:
-                    await self._tunnel(connection, outbound, head.upgrade, response, caller)
+                    await self._tunnel(connection, outbound, head.upgrade, response, caller, outcome)
                     outcome.ending = "complete"
                     return
                 caller.start_sending(Unheard(connection), invite=False)
@@ -129,11 +130,16 @@ class Relay:
                 connection.abort()
 
     async def _tunnel(
-        self, connection: UpstreamConnection, outbound: Outbound, asked: Handshake, response: ResponseHead, caller: Downstream
-    ) -> None:
+        self, connection: UpstreamConnection, outbound: Outbound, asked: Handshake, response: ResponseHead, caller: Downstream,
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
         check_answer(asked, response.upgrade, response.forward)
-        lines = _without_length(_answer_lines(response, outbound.key.upstream, framed=True))
-        body: Body = ClosedBody(framed=False)
+        upstream, scrubber = outbound.key.upstream, outbound.scrubber
+        lines = _without_length(_answer_lines(response, upstream, framed=True))
+        if scrubber is None or upstream.scrub != "full":
+            body: Body = ClosedBody(framed=False)
+        else:
+            body = ScrubbedMessages(scrubber, outcome)
         patience = self._limits.stream_idle_timeout
         await carry(connection, caller, self.pool, lines=[*lines, *SWITCH], body=body, patience=patience)
 

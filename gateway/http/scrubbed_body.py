@@ -124,23 +124,23 @@ class ScrubbedChunkedBody:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         marks = set(contents)
         self._layout += [len(piece) if index in marks else piece for index, piece in enumerate(pieces)]
-        return self._lay_out(passed)
+        return lay_out(self._layout, passed)
 
-    def _lay_out(self, content: bytes) -> bytes:
-        """Put the content between its framing, as far as it goes."""
-        layout = self._layout
-        out: list[bytes] = []
-        at = placed = 0
-        for piece in layout:
-            if isinstance(piece, bytes):
-                out.append(piece)
-            else:
-                part = content[at : at + piece]
-                out.append(part)
-                at += len(part)
-                if len(part) < piece:
-                    layout[placed] = piece - len(part)
-                    break
-            placed += 1
-        del layout[:placed]
-        return b"".join(out)
+
+def lay_out(layout: list[bytes | int], content: bytes) -> bytes:
+    """Put the content between its framing, as far as it goes. What was laid out is taken off the layout."""
+    out: list[bytes] = []
+    at = placed = 0
+    for piece in layout:
+        if isinstance(piece, bytes):
+            out.append(piece)
+        else:
+            part = content[at : at + piece]
+            out.append(part)
+            at += len(part)
+            if len(part) < piece:
+                layout[placed] = piece - len(part)
+                break
+        placed += 1
+    del layout[:placed]
+    return b"".join(out)

@@ -11,6 +11,7 @@ from gateway.http.chunked import BrokenChunkError
 from gateway.http.downstream import Downstream
 from gateway.http.outbound import PoolKey
 from gateway.http.scrubbed_body import ScrubbedClosedBody
+from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.sender import Sender, Turn
 from gateway.http.tls_watch import LiveContext
 from gateway.http.waiting import Wait
@@ -88,7 +89,7 @@ class UpstreamConnection(Sender):
         caller, body = self._caller, self._body
         if caller is None:
             return
-        if isinstance(body, (ClosedBody, ScrubbedClosedBody)) and self._is_end(error):
+        if isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages)) and self._is_end(error):
             caller.send(body.end())
             self._ended(caller)
         elif self._silent and isinstance(error, ssl.SSLError):
@@ -244,6 +245,9 @@ class UpstreamConnection(Sender):
             passed = body.feed(data)
         except BrokenChunkError as error:
             caller.interrupt(_broken(error))
+            return
+        except Refusal as refusal:
+            caller.interrupt(refusal)
             return
         if passed:
             caller.send(passed)

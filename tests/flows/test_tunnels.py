@@ -1,6 +1,7 @@
 """A WebSocket through the whole gateway: its handshake is a request like any other, and then bytes pass both ways."""
 
 import asyncio
+from functools import partial
 
 import aiohttp
 import pytest
@@ -18,6 +19,12 @@ ACCEPTED = (
     + b"\r\n"
 )
 PATH = "/api/items/7/events"
+
+
+@pytest.fixture
+def house(house: Build) -> Build:
+    """Before an upstream whose messages are not searched, so that the tests may say what is no message."""
+    return partial(house, upstream="scrub: none")
 
 
 def pass_seconds(door: House, seconds: int) -> None:
