@@ -93,8 +93,9 @@ class Pool:
     def let_go(self, connection: UpstreamConnection) -> None:
         """End a connection in good order: what was sent to it still goes out, for a bounded time."""
         connection.close()
-        connection.deadline = self._sweep.tick + ticks(GOODBYE)
-        self._sweep.watched.add(connection)
+        if connection in self._open:
+            connection.deadline = self._sweep.tick + ticks(GOODBYE)
+            self._sweep.watched.add(connection)
 
     def close(self) -> None:
         """End all connections."""

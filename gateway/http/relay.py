@@ -126,7 +126,9 @@ class Relay:
                 self.reflections.note(outbound.key, outcome.scrubbed)
             if connection.finish() and reusable:
                 self.pool.give_back(connection)
-            elif not connection.closing:
+            elif head.upgrade is not None and caller.closing:
+                self.pool.let_go(connection)
+            else:
                 connection.abort()
 
     async def _tunnel(
@@ -141,7 +143,7 @@ class Relay:
         else:
             body = ScrubbedMessages(scrubber, outcome)
         patience = self._limits.stream_idle_timeout
-        await carry(connection, caller, self.pool, lines=[*lines, *SWITCH], body=body, patience=patience)
+        await carry(connection, caller, lines=[*lines, *SWITCH], body=body, patience=patience)
 
     async def _final_head(
         self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome

@@ -69,6 +69,11 @@ class Sender(asyncio.Protocol):
                 self._transport.writelines(unsent)
         unsent.clear()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it has ended or is about to, so that nothing more can be sent."""
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """Send what waits, then end the connection in good order."""
         self.flush()

@@ -5,7 +5,6 @@ from typing import Final, final
 from gateway.errors import Interrupted
 from gateway.http.body import Body
 from gateway.http.downstream import Downstream
-from gateway.http.pool import Pool
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.waiting import Wait
 
@@ -31,23 +30,15 @@ class Unheard:
         self._connection.release_hold()
 
 
-async def carry(
-    connection: UpstreamConnection, caller: Downstream, pool: Pool, *, lines: list[bytes], body: Body, patience: float
-) -> None:
+async def carry(connection: UpstreamConnection, caller: Downstream, *, lines: list[bytes], body: Body, patience: float) -> None:
     """Answer the caller with these lines, then let bytes pass both ways until the upstream ends its side.
 
     What the caller has sent ahead goes out only now. `patience` is how many seconds may pass without a byte in either
-    direction; there is no total limit. Raises `Interrupted` if anything else ends the tunnel; if that is the caller, what it
-    said last still reaches the upstream.
+    direction; there is no total limit. Raises `Interrupted` if anything else ends the tunnel.
     """
     first = connection.take_body(body)
     caller.answered = True
     caller.send(b"\r\n".join([*lines, b"\r\n" + first]))
     caller.start_sending(connection, invite=False)
-    try:
-        await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
-    except Interrupted as end:
-        if end.ending == "client_gone":
-            pool.let_go(connection)
-        raise
+    await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
     caller.close()

@@ -170,11 +170,6 @@ class UpstreamConnection(Sender):
         await wait
 
     @property
-    def closing(self) -> bool:
-        """Whether it can take no request any more."""
-        return self._transport.is_closing()
-
-    @property
     def outdated(self) -> bool:
         """Whether it shows or trusts certificates that have been replaced since."""
         return self._tls is not None and self._tls[0].context is not self._tls[1]

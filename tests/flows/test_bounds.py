@@ -136,3 +136,29 @@ async def test_an_exception_reaches_only_so_far_ahead(house: Build) -> None:
     await house(clock=clock, expires=days[0])
     with pytest.raises(ConfigurationError, match=r":\d+:\d+: this is more than 180 days ahead, which is `exceptions\.max`"):
         await house(clock=clock, expires=days[1])
+
+
+async def test_an_upstream_that_ends_its_side_and_takes_nothing_is_let_go(house: Build) -> None:
+    """It has closed for writing, so it looks ended; what it never reads must not keep the connection after the exchange."""
+    gone = asyncio.Event()
+
+    async def deaf(_upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        await asyncio.sleep(0.3)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            await gone.wait()
+
+    door = await house(deaf, upstream="timeouts: {head: 5s}")
+    client = await door.connect()
+    head = get("/api/items", await door.token(), "items.write", f"Content-Length: {64 << 20}", method="POST")
+    client.writer.write(head + bytes(64 << 20))
+    await asyncio.sleep(0.6)
+    for _ in range(10):
+        door.doorward.sweep.advance()
+    await asyncio.sleep(0.2)
+    left = door.doorward.pool.size
+    gone.set()
+    client.writer.transport.abort()
+    assert left == 0
