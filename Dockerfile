@@ -9,7 +9,7 @@ FROM python:3.11-slim AS build
 COPY requirements/server.txt /src/requirements/server.txt
 RUN python -m venv /opt/doorward \
     && /opt/doorward/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /src/requirements/server.txt
-COPY pyproject.toml README.md /src/
+COPY pyproject.toml setup.py README.md /src/
 COPY gateway /src/gateway
 RUN /opt/doorward/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index /src \
     && /opt/doorward/bin/pip uninstall --yes setuptools pip

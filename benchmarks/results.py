@@ -1,6 +1,7 @@
 """Keeps all results of one machine in one JSON file, a part for each question; knows no meaning of a figure."""
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Iterable
@@ -17,7 +18,15 @@ def save(part: str, name: str | None, content: dict, file: Path = FILE) -> None:
     document = read(file)
     if document.get("machine") != here:
         document = {"machine": here}
-    stamped = {"commit": commit(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **content}
+    # Whether it went ahead of everything else that wanted the machine.
+    ahead = {"ahead": True} if os.nice(0) < 0 or os.sched_getscheduler(0) != os.SCHED_OTHER else {}
+    stamped = {
+        "commit": commit(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cpu": here["cpu"],
+        **ahead,
+        **content,
+    }
     if name is None:
         document[part] = stamped
     else:

@@ -2,12 +2,17 @@
 
 import http.client
 import socket
+import ssl
 import time
+
+import trustme
 
 from benchmarks.scenario import Column, Figures, Scenario, Stage
 from benchmarks.scene import Peer
 
 IDLE = 2000
+IDLE_TLS = 500
+"""Fewer, so that the first is still open after the last handshake on a busy machine."""
 PATH = "/v1/items/1?page=1"
 PATIENCE = 30.0
 EVERYBODY = ("doorward", "envoy", "haproxy", "nginx", "mitmproxy", "aiohttp")
@@ -51,6 +56,7 @@ def idle_memory(peer: Peer, _seconds: int) -> Figures:
         opened.extend(_ask_once(peer.port, head) for _ in range(IDLE))
         time.sleep(0.5)
         grown = peer.resident_kib() - at_start
+        assert all(map(_is_open, opened)), "an idle connection was ended"
         return {"start_mib": round(at_start / 1024, 1), "idle_kib": round(grown / IDLE, 2)}
     finally:
         for each in opened:
@@ -58,8 +64,51 @@ def idle_memory(peer: Peer, _seconds: int) -> Figures:
         peer.stop()
 
 
-def _ask_once(port: int, head: bytes) -> socket.socket:
+def idle_memory_of_tls(peer: Peer, _seconds: int) -> Figures:
+    """The same over TLS 1.3, with a certificate of P-256; what grows is the gateway's side of each connection."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+    leaf.cert_chain_pems[0].write_to_path(str(peer.scene.folder / "tls.pem"))
+    leaf.private_key_pem.write_to_path(str(peer.scene.folder / "tls.key"))
+    plain = peer.scene.folder / peer.name / "doorward.yaml"
+    secured = plain.with_name("secured.yaml")
+    listen = f'listen: ["127.0.0.1:{peer.port}"]'
+    tls = f'{listen}, url: "https://127.0.0.1:{peer.port}", tls: {{certificate: ../tls.pem, key: ../tls.key}}'
+    secured.write_text(plain.read_text().replace(listen, tls))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    words, peer.words = peer.words, [*peer.words[:-1], str(secured)]
+    opened: list[socket.socket] = []
+    try:
+        peer.start()
+        head = peer.head(PATH).encode()
+        opened.append(_ask_once(peer.port, head, context))
+        time.sleep(0.5)
+        before = peer.resident_kib()
+        opened.extend(_ask_once(peer.port, head, context) for _ in range(IDLE_TLS))
+        time.sleep(0.5)
+        grown = peer.resident_kib() - before
+        assert all(map(_is_open, opened)), "an idle connection was ended"
+        return {"idle_kib": round(grown / IDLE_TLS, 2), "start_mib": round(before / 1024, 1)}
+    finally:
+        for each in opened:
+            each.close()
+        peer.stop()
+        peer.words = words
+
+
+def _is_open(connection: socket.socket) -> bool:
+    connection.settimeout(0)
+    try:
+        return len(connection.recv(1)) > 0
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+
+
+def _ask_once(port: int, head: bytes, tls: ssl.SSLContext | None = None) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    if tls is not None:
+        connection = tls.wrap_socket(connection, server_hostname="127.0.0.1")
     connection.sendall(head)
     seen = b""
     while b"\r\n\r\n" not in seen or len(seen) - seen.index(b"\r\n\r\n") - 4 < 1024:
@@ -85,6 +134,15 @@ SCENARIOS = (
         EVERYBODY,
         idle_memory,
         (Column("idle_kib", "KiB a connection", 1), Column("start_mib", "MiB at start", 1)),
+        stage=FRESH,
+        repeats=3,
+    ),
+    Scenario(
+        "idle-memory-tls",
+        f"Resident memory for each of {IDLE_TLS:,} idle TLS connections that made one request",
+        ("doorward",),
+        idle_memory_of_tls,
+        (Column("idle_kib", "KiB a connection", 1), Column("start_mib", "MiB with one", 1)),
         stage=FRESH,
         repeats=3,
     ),

@@ -51,6 +51,7 @@ def mint(scene: Scene, count: int) -> Iterator[str]:
         opened=claims["task_iat"],
         ends=claims["exp"],
         policy=claims["policy"],
+        params=claims["authorization_details"][0].get("params", {}),
     )
     key = load_or_create(scene.folder / "doorward")
     maker = TokenMaker(key, issuer=claims["iss"], audience=claims["aud"], prefix="dwt_")

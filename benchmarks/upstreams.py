@@ -34,10 +34,10 @@ http {{
     return _started(scene, "upstream", words)
 
 
-def events(scene: Scene) -> subprocess.Popen:
-    """Our own source of server-sent events, each with the time at which it was sent."""
+def events(scene: Scene, *interval: float) -> subprocess.Popen:
+    """Our own source of server-sent events, each with the time at which it was sent; every `interval` seconds, if it is given."""
     scene.upstream_port = free_port()
-    return _started(scene, "event-source", scene.program("event_source", scene.upstream_port, KEY))
+    return _started(scene, "event-source", scene.program("event_source", scene.upstream_port, KEY, *interval))
 
 
 def bodies(scene: Scene) -> subprocess.Popen:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from benchmarks.compare import SCENARIOS
 from benchmarks.cost_of_steps import rows_of as rows_of_steps
+from benchmarks.decisions import rows_of as rows_of_decisions
+from benchmarks.exchange import rows_of as rows_of_exchanges
 from benchmarks.plot import Bar, Panel, draw
 from benchmarks.results import FILE, median, read
+from benchmarks.revocation import rows_of as rows_of_revocations
 from benchmarks.scenario import Scenario
 from benchmarks.table import as_markdown, number, rows_of
+from benchmarks.workers import rows_of as rows_of_workers
 
 FOLDER = Path(__file__).parents[1] / "docs" / "explanation"
 PAGE, PUBLISHED, PLOT = FOLDER / "performance.md", FOLDER / "performance.json", FOLDER / "performance.svg"
@@ -30,12 +34,17 @@ _PART = re.compile(r"(<!-- filled: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def main() -> int:
     document = read(FILE) or read(PUBLISHED)
     if document:
-        published = without_samples(document)
+        published = {**kept(read(PUBLISHED), document), **without_samples(document)}
         PUBLISHED.write_text(json.dumps(published, indent=1) + "\n")
         PLOT.write_text(draw(panels(published)))
     PAGE.write_text(filled(PAGE.read_text(), read(PUBLISHED)))
     print("the page is filled" if document else "there are no results; the page says so")
     return 0
+
+
+def kept(published: dict, document: dict) -> dict:
+    """The parts that were not measured anew and say themselves where they were run."""
+    return {part: one for part, one in published.items() if part not in document and "cpu" in one}
 
 
 def without_samples(document: dict) -> dict:
@@ -115,6 +124,14 @@ def steps(document: dict) -> Iterator[str]:
         yield ""
 
 
+def decisions(document: dict) -> Iterator[str]:
+    for build, measured in document.get("decisions", {}).items():
+        yield f"{build.capitalize()}, {measured['rounds']} rounds of {measured['decisions']:,} decisions, commit {measured['commit']}:"
+        yield ""
+        yield from as_markdown(rows_of_decisions(measured["taken"]))
+        yield ""
+
+
 def bodies(document: dict) -> Iterator[str]:
     if measured := document.get("large_bodies"):
         rows = [[f"{measured['mib']:,} MiB", "grown KiB", "MiB/s"]]
@@ -144,13 +161,82 @@ def soak(document: dict) -> Iterator[str]:
         yield f"not exactly two records. {'Passed' if measured['passed'] else 'FAILED'}; commit {measured['commit']}."
 
 
+def revocations(document: dict) -> Iterator[str]:
+    if measured := document.get("revocation"):
+        yield from as_markdown(rows_of_revocations(measured))
+        yield ""
+        for setting, one in measured.items():
+            yield f"- {setting}: {one['rounds']} rounds; {one['per_second']:,} other requests/s, of which, and of the other streams, "
+            yield f"  {one['disturbed']} were disturbed; {one['cores_busy']} cores busy; "
+            yield f"  {'compiled' if one['compiled'] else 'pure Python'}, commit {one['commit']}"
+
+
+def exchanges(document: dict) -> Iterator[str]:
+    if measured := document.get("exchange"):
+        yield from as_markdown(rows_of_exchanges(measured))
+        yield ""
+        for setting, one in measured.items():
+            yield f"- {setting}: the median of {one['rounds']} rounds of {one['exchanges']:,} exchanges on {one['connections']} connections; "
+            yield f"  {'compiled' if one['compiled'] else 'pure Python'}, commit {one['commit']}"
+
+
+def reloads(document: dict) -> Iterator[str]:
+    if measured := document.get("reload"):
+        rows = [["", "requests", "failed", "p50 ms", "p99 ms", "p99.9 ms", "max ms"]]
+        for name in ("small", "large"):
+            one = measured[name]
+            for what, title in (("without", "unchanged"), ("meanwhile", f"{one['changes']} changes")):
+                seen = one[what]
+                times = (f"{seen[key]:,.1f}" for key in ("p50_ms", "p99_ms", "p99.9_ms", "max_ms"))
+                sized = f"{one['upstreams']:,} upstreams, {one['grants']:,} grants: {title}"
+                rows.append([sized, f"{seen['requests']:,}", f"{seen['failed']:,}", *times])
+        yield from as_markdown(rows)
+        yield ""
+        for name in ("small", "large"):
+            one = measured[name]
+            yield f"- {one['upstreams']:,} upstreams: the right snapshot after {one['right_snapshot']} of {one['changes']} changes; a change takes"
+            yield f"  {one['median_reload_ms']:,} ms from the order to its answer (median); {one['resident_mib_after']:,} MiB resident afterwards"
+        yield f"- {_ran(measured)}"
+
+
+def several(document: dict) -> Iterator[str]:
+    if measured := document.get("workers"):
+        yield from as_markdown(rows_of_workers(measured["runs"]))
+        yield ""
+        yield f"{measured['rounds']} rounds of {measured['seconds']} s, {'compiled' if measured['compiled'] else 'pure Python'}; {_ran(measured)}."
+
+
+def live(document: dict) -> Iterator[str]:
+    if one := document.get("live_revocations"):
+        yield f"{one['revocations']:,} live revocations: {one['bytes_each']} bytes of memory for each ({one['kib_empty'] / 1024:,.0f} MiB before,"
+        yield f"{one['kib_full'] / 1024:,.0f} MiB with them); to hear of one takes {one['told_us']} µs, to ask for the marks of a request {one['asked_us']} µs."
+        yield f"Expired, they left with {one['beats']} heartbeats, of which the longest took {one['longest_beat_ms']} ms; {one['kib_after'] / 1024:,.0f} MiB were left."
+        yield f"{_ran(one)}."
+
+
+def _ran(measured: dict) -> str:
+    """Where and how a part was run that need not have been run with the others."""
+    ahead = (
+        "; other work had the machine too, and Doorward, load and upstream went before it (nice -20, or in real time)"
+        if measured.get("ahead")
+        else ""
+    )
+    return f"{measured['cpu']}, commit {measured['commit']}{ahead}"
+
+
 PARTS: dict[str, Callable[[dict], Iterator[str]]] = {
     "machine": machine,
     "plot": plot,
     "tables": tables,
     "steps": steps,
+    "decisions": decisions,
     "bodies": bodies,
     "soak": soak,
+    "revocations": revocations,
+    "exchanges": exchanges,
+    "reloads": reloads,
+    "several": several,
+    "live": live,
 }
 """Who writes which marked part of the page."""
 

@@ -1,46 +1,47 @@
-"""Builds every part from one configuration and starts them in order; knows every concrete class and decides nothing."""
+"""Puts both sides of Doorward into one process, with the feed between them; knows no part of either side."""
 
-import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, final
+from dataclasses import asdict, dataclass
+from typing import Final, final
 
-from gateway import __version__
-from gateway.audit.build import build as build_ledger
-from gateway.audit.configuration import record_configuration
+from gateway.aside import aside
 from gateway.audit.ledger import Ledger
-from gateway.authority.addresses import is_local, parse_address
-from gateway.authority.authority import Authority, start_authority
+from gateway.authority.authority import Authority
+from gateway.authority.lending import Line
+from gateway.authority_side import AuthoritySide
 from gateway.clock import Clock
-from gateway.endpoints.admin import admin_application, operators_of
-from gateway.endpoints.authority import authority_application
-from gateway.endpoints.sites import start_site
-from gateway.errors import ConfigurationError, DoorwardError, Refusal
-from gateway.fetch import Fetch
-from gateway.handle_request import handle_request
+from gateway.credentials.obtain import Credentials
+from gateway.endpoints.health import Health
+from gateway.errors import DoorwardError
+from gateway.gateway_side import GatewaySide
+from gateway.ground import Ground
 from gateway.http.deadlines import Sweep
-from gateway.http.downstream import Downstream
-from gateway.http.fields import response_vocabulary
 from gateway.http.listener import Listener
-from gateway.http.memory import Memory
 from gateway.http.pool import Pool
-from gateway.http.relay import Relay
-from gateway.http.tls_context import UnusableFileError
-from gateway.http.tls_rule import ListenerTlsRule
-from gateway.http.tls_watch import LiveContext, TlsWatch
-from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
-from gateway.http.waiting import Wait
-from gateway.identity.identify import Identities, Minter
-from gateway.identity.provider import Tools
-from gateway.identity.providers import PROVIDERS
+from gateway.identity.identify import Identities
 from gateway.identity.standing import Standing
-from gateway.limits.spend import Counters
+from gateway.limits.wishes import Lender
+from gateway.measuring import measure_authority, measure_gateway, measure_ground, measure_reload
+from gateway.metrics.figures import Figures
 from gateway.model import Upstream
-from gateway.policy.issue import Allowance, may_hold
-from gateway.settings.compile import compile_configuration, compile_credentials
+from gateway.reload import Prepared, Reload
+from gateway.settings.compile import compile_configuration
 from gateway.settings.load import Loaded
-from gateway.settings.tls import listener_files
 from gateway.snapshot import Snapshot
+from gateway.stores.store import StoreUnavailableError
+
+GATEWAY: Final = "gateway"
+"""The name under which the gateway of one process holds places. Its successor has the same, and takes them over."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothPrepared(Prepared):
+    """What both sides make of a configuration."""
+
+    credentials: Credentials
+    identities: Identities
 
 
 @final
@@ -49,196 +50,156 @@ class Doorward:
 
     def __init__(self, loaded: Loaded, clock: Clock) -> None:
         """Compile the configuration. Raises `ConfigurationError`; nothing is opened yet."""
-        self._loaded: Final = loaded
-        self._clock: Final = clock
-        self._compiled: Final = compile_configuration(loaded, clock.now())
+        self.ground: Final = Ground(loaded, clock)
+        self._authority: Final = AuthoritySide(self.ground)
+        self._gateway: Final = GatewaySide(self.ground)
         self._started: Final = AsyncExitStack()
-        self._troubles: tuple[str, ...] = ()
-        self._tls: Final = TlsWatch(clock)
-        self.sweep: Final = Sweep()
-        self.addresses: Final[list[str]] = []
+        self.reload: Reload[BothPrepared] | None = None
+        """What reads the configuration again, once started."""
+
+    @property
+    def addresses(self) -> Sequence[str]:
         """Where agents send requests, once started."""
-        self.authority_ports: Final[list[int]] = []
-        self.ledger: Ledger
-        self.standing: Standing
-        self.pool: Pool
-        self.listener: Listener
-        self.snapshot: Snapshot
-        self.authority: Authority
+        return self._gateway.addresses
+
+    @property
+    def authority(self) -> Authority:
+        """The authority, once started."""
+        return self._authority.authority
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit log, once started."""
+        return self.ground.ledger
+
+    @property
+    def standing(self) -> Standing:
+        """What the gateway knows of the authority, once started."""
+        return self._gateway.standing
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the next request will use, once started."""
+        return self._gateway.snapshot
+
+    @property
+    def listener(self) -> Listener:
+        """The connections of agents, once started."""
+        return self._gateway.listener
+
+    @property
+    def pool(self) -> Pool:
+        """The connections to upstreams, once started."""
+        return self._gateway.pool
+
+    @property
+    def sweep(self) -> Sweep:
+        """The deadlines of all connections."""
+        return self._gateway.sweep
+
+    @property
+    def authority_ports(self) -> Sequence[int]:
+        """The TCP ports of the authority, once started."""
+        return self._authority.ports
+
+    @property
+    def health_ports(self) -> Sequence[int]:
+        """The TCP port of `admin.listen`, once started, if it has one."""
+        return self._authority.health_ports
 
     @property
     def warnings(self) -> Sequence[str]:
         """What the operator should know: credentials near their end, and agents that nothing isolates."""
-        document = self._loaded.document
-        shared = [
-            f"identity {name}: an agent shares its user with Doorward or an operator, so nothing isolates it (same_user: true)"
-            for name, rule in document.identities.items()
-            if rule.same_user
-        ]
-        exposed = [
-            f"{section} listens on {text} without TLS: tokens cross the network in the clear"
-            for section, rule in (("gateway", document.gateway), ("authority", document.authority))
-            for text in rule.listen
-            if rule.tls is None and not is_local(parse_address(text))
-        ]
-        return (*self._compiled.warnings, *shared, *exposed, *self._troubles)
+        return (*self.ground.warnings, *self._gateway.troubles)
 
     async def start(self) -> None:
         """Start in the order of dependence: audit, authority, gateway. Raises `DoorwardError`; then nothing stays started."""
         try:
-            self.ledger = await self._start_audit()
-            identities = self._make_identities()
-            self.authority = await self._start_authority()
-            self.standing = await self._catch_up(self.authority)
-            self.pool, self.snapshot = self._make_snapshot()
-            await self._open_authority_sites(self.authority, identities)
-            self.listener = await self._listen()
+            await self.ground.start()
+            self._started.push_async_callback(self.ground.stop)
+            await self._authority.start(Health(self.unready, self._notices, self.measure), self._reload_for)
+            self._started.push_async_callback(self._authority.stop)
+            await self._gateway.start(self.authority.feed.subscribe, self._lend)
+            self._started.push_async_callback(self._gateway.stop)
+            self.reload = self._make_reload()
+            self._started.callback(self.ground.clock.spawn(self.reload.run(), "reload").cancel)
         except BaseException:
             await self._started.aclose()
             raise
+
+    async def _lend(self, line: Line) -> Lender:
+        try:
+            return await self.authority.lending.lend(GATEWAY, line)
+        except StoreUnavailableError as error:
+            raise DoorwardError(f"the store cannot be written ({error})") from None
 
     async def stop(self) -> None:
         """Drain and stop; every record is closed and the log is sealed when this returns."""
         await self._started.aclose()
 
+    async def prepare(self, loaded: Loaded) -> BothPrepared:
+        """Make everything of another configuration aside, with no effect. Raises `DoorwardError`."""
+        now = self.ground.clock.now()
+        return await aside(lambda: self._prepared(loaded, now))
+
+    def commit(self, prepared: BothPrepared) -> None:
+        """Serve by it from now on; nothing here waits or fails."""
+        self.ground.loaded, self.ground.compiled = prepared.loaded, prepared.compiled
+        self._authority.commit(prepared.loaded, prepared.identities)
+        self._gateway.commit(prepared.compiled, prepared.credentials, prepared.troubles)
+
+    def abandon(self, prepared: BothPrepared) -> None:
+        """What was prepared had no effect."""
+
+    def ask_reload(self) -> None:
+        """Read the configuration again soon, changed or not."""
+        if self.reload is not None:
+            self.reload.ask()
+
+    def tidy(self) -> None:
+        """End what only an earlier configuration had a use for, if it has become idle."""
+        self._gateway.tidy()
+
+    async def measure(self) -> Figures:
+        """The figures of this process, which are all there are."""
+        figures = Figures()
+        measure_ground(figures, self.ground)
+        measure_gateway(figures, self._gateway, self.ground)
+        measure_authority(figures, self._authority)
+        measure_reload(figures, self.reload)
+        return figures
+
     def upstream(self, name: str) -> Upstream:
         """The upstream of this name. Raises `KeyError`."""
-        return self._compiled.upstreams[name]
+        return self.ground.compiled.upstreams[name]
 
     def unready(self) -> Sequence[str]:
         """Why requests would be refused now; empty when ready."""
-        if not self.addresses:
-            return ["starting"]
-        reasons = [*self.authority.troubles()]
-        if self.standing.stale:
-            reasons.append("the authority's last heartbeat is too old")
-        if not self.ledger.available:
-            reasons.append("the audit log cannot take records")
-        if self.listener.draining:
-            reasons.append("draining")
-        return reasons
+        reasons = self._gateway.unready()
+        return reasons if reasons == ["starting"] else [*self._authority.troubles(), *reasons]
 
-    async def _start_audit(self) -> Ledger:
-        document = self._loaded.document
-        ledger = build_ledger(document.audit, name=document.tenant, clock=self._clock, resolve=self._loaded.resolve)
-        self._started.push_async_callback(ledger.stop)
-        await ledger.start({"version": __version__, "pid": os.getpid(), "warnings": list(self.warnings)})
-        try:
-            record_configuration(ledger, self._compiled.digest, str(self._loaded.file), self._loaded.text)
-        except Refusal:
-            raise DoorwardError("the configuration cannot be recorded, for the audit log takes no records") from None
-        return ledger
-
-    def _make_identities(self) -> Identities:
-        fetch = Fetch()
-        self._started.push_async_callback(fetch.close)
-        tools = Tools(self._clock, fetch, self._loaded.resolve)
-        try:
-            return Identities(
-                {
-                    name: Minter(PROVIDERS[rule.choice.name].build(rule.choice.config, name, tools), rule.patterns)
-                    for name, rule in self._loaded.document.identities.items()
-                }
-            )
-        except ValueError as error:
-            raise ConfigurationError([self._loaded.flaw(("identities",), str(error))]) from None
-
-    async def _start_authority(self) -> Authority:
-        document = self._loaded.document
-        authority = await start_authority(
-            document.authority,
-            tenant=document.tenant,
-            audience=document.gateway.audience,
-            may_hold=self._may_hold,
-            notes=self.ledger,
-            resolve=self._loaded.resolve,
-            clock=self._clock,
-        )
-        self._started.push_async_callback(authority.stop)
-        return authority
-
-    def _may_hold(self, agent: str, intents: Sequence[str]) -> Allowance:
-        return may_hold(self._compiled.policy, agent, intents)
-
-    async def _catch_up(self, authority: Authority) -> Standing:
-        """The gateway knows keys and revocations before it hears its first request."""
-        document = self._loaded.document
-        standing = Standing(
-            self._clock,
-            issuer=document.authority.issuer,
-            audience=document.gateway.audience,
-            tenant=document.tenant,
-            prefix=document.authority.tokens.prefix,
-            max_staleness=document.feed.max_staleness,
-        )
-        await authority.feed.subscribe(standing)
-        return standing
-
-    def _make_snapshot(self) -> tuple[Pool, Snapshot]:
-        compiled = self._compiled
-        limits = compiled.admission.limits
-        credentials = compile_credentials(self._loaded, self._clock, self.ledger.derive_key("versions of credentials"))
-        self._troubles = tuple(credentials.troubles())
-        pool = Pool(self._clock, self.sweep, limits.head, self._tls)
-        self._started.callback(pool.close)
-        return pool, Snapshot(
-            digest=compiled.digest,
-            admission=compiled.admission,
-            routes=compiled.routes,
-            standing=self.standing,
-            intents=compiled.intents,
-            policy=compiled.policy,
-            counters=Counters(),
+    def _prepared(self, loaded: Loaded, now: float) -> BothPrepared:
+        compiled = compile_configuration(loaded, now, self.ground.compiled)
+        credentials = self._gateway.prepare(loaded)
+        known = {managed.source for managed in self.snapshot.credentials.managed.values()}
+        return BothPrepared(
+            loaded=loaded,
+            compiled=compiled,
             credentials=credentials,
-            relay=Relay(pool, response_vocabulary(), limits, self._clock, Memory()),
-            audit=self.ledger,
+            identities=self._authority.prepare(loaded),
+            troubles=tuple(credentials.troubles(known)),
         )
 
-    async def _open_authority_sites(self, authority: Authority, identities: Identities) -> None:
-        document, resolve = self._loaded.document, self._loaded.resolve
-        url = document.gateway.url
-        resources = frozenset((url, *(url + rule.prefix(name) for name, rule in document.upstreams.items())))
-        application = authority_application(
-            authority, identities, audience=document.gateway.audience, resources=resources, clock=self._clock
+    def _make_reload(self) -> Reload[BothPrepared]:
+        ground = self.ground
+        return Reload(
+            self, ground.loaded, ground.compiled.policy, tasks=self.authority.tasks, ledger=self.ledger, clock=ground.clock
         )
-        listen = [parse_address(text) for text in document.authority.listen]
-        tls = self._live("authority", document.authority.tls)
-        site = await start_site(application, listen, mode=EVERY_USER, resolve=resolve, clock=self._clock, tls=tls)
-        self._started.push_async_callback(site.stop)
-        self.authority_ports.extend(site.ports)
-        operators = operators_of(document.admin.operators)
-        admin = admin_application(
-            authority.tasks,
-            operators=operators,
-            readiness=self.unready,
-            clock=self._clock,
-        )
-        # Operators are told by their user. Others than our own could not even connect to a socket that is only ours.
-        alone = set(operators) <= {os.getuid()}
-        mode = OWNER_ONLY if alone else EVERY_USER
-        admin_site = await start_site(
-            admin, [parse_address(document.admin.socket)], mode=mode, resolve=resolve, clock=self._clock
-        )
-        self._started.push_async_callback(admin_site.stop)
 
-    async def _listen(self) -> Listener:
-        document = self._loaded.document
-        tls = self._live("gateway", document.gateway.tls)
-        listener = Listener(self._serve, document.gateway.limits, self.sweep, self._clock, tls)
-        for work, name in ((self.sweep.run(self._clock), "deadlines"), (self._tls.run(), "files of TLS")):
-            self._started.callback(self._clock.spawn(work, name).cancel)
-        self._started.push_async_callback(listener.drain)
-        for text in document.gateway.listen:
-            self.addresses.append(await listener.listen(text, self._loaded.resolve))
-        return listener
+    def _notices(self) -> Sequence[str]:
+        return () if self.reload is None else self.reload.notices()
 
-    def _live(self, section: str, rule: ListenerTlsRule | None) -> LiveContext | None:
-        if rule is None:
-            return None
-        try:
-            return self._tls.serve(section, listener_files(self._loaded, rule))
-        except UnusableFileError as error:  # the files were good when the configuration was compiled
-            raise ConfigurationError([self._loaded.flaw((section, "tls"), str(error))]) from None
-
-    def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
-        return handle_request(self.snapshot, caller)
+    async def _reload_for(self, operator: str, confirmed: bool) -> Mapping[str, object]:  # noqa: FBT001 as an endpoint gives it
+        if self.reload is None:
+            raise DoorwardError("doorward has not started yet; try again in a moment")
+        return asdict(await self.reload.again(by=f"user:{operator}", confirmed=confirmed))

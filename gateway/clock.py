@@ -33,12 +33,17 @@ class Clock:
     def now(self) -> float:
         """Unix time in seconds. It never steps back, so what has expired stays expired; and it never stands still.
 
-        When the machine's clock is set back, time goes on here from where it was.
+        When the machine's clock is set back, time goes on here from where it was, and is the machine's again once that is
+        later.
         """
-        now = time.time() + self._ahead
+        now = time.time()
         if now < self._latest:
-            self._ahead += self._latest - now
-            now = self._latest
+            now += self._ahead
+            if now < self._latest:
+                self._ahead += self._latest - now
+                now = self._latest
+        else:
+            self._ahead = 0.0
         self._latest = now
         return now
 

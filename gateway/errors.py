@@ -71,6 +71,12 @@ _ROWS: Final = (
     Problem("token_expired", 401, "http_request_denied",
             "The task token has expired.",
             "Renew the token of this task at the authority, or open a new task."),
+    Problem("proof_missing", 401, "http_request_denied",
+            "The task token is bound to a key, or has to be, and nothing proves that the caller holds that key.",
+            "Send the token as Authorization: DPoP with a DPoP proof, or over TLS with the certificate that it is bound to."),
+    Problem("proof_invalid", 401, "http_request_denied",
+            "The proof of possession does not hold for this request.",
+            "Make a new DPoP proof for this method, address and token, with the nonce of the last DPoP-Nonce header."),
     Problem("token_revoked", 401, "http_request_denied",
             "Access was revoked: the token, its task or its agent has ended.",
             "Do not retry with this token. Open a new task if there is still work to do."),
@@ -83,6 +89,9 @@ _ROWS: Final = (
     Problem("intent_mismatch", 403, "http_request_denied",
             "The operation is not part of the declared intent.",
             "Declare the intent that this operation belongs to, or call an operation of the declared intent."),
+    Problem("condition_failed", 403, "http_request_denied",
+            "The request does not meet a condition of the grant.",
+            "Ask only for what the task is for; another customer, file or time may need another task."),
     Problem("denied", 403, "http_request_denied",
             "A denial in the policy forbids this operation.",
             "Do not retry. The operator of this gateway forbids it."),
@@ -101,6 +110,15 @@ _ROWS: Final = (
     Problem("limit_exceeded", 429, "http_request_denied",
             "A limit for this upstream is used up.",
             "Wait for as long as Retry-After says, then retry."),
+    Problem("header_mismatch", 400, "http_request_error",
+            "Headers and body of the MCP request say different things.",
+            "Send Mcp-Method, Mcp-Name and MCP-Protocol-Version once each, with what the body says."),
+    Problem("method_unknown", 404, "http_request_denied",
+            "No method of MCP that this gateway knows has this name.",
+            "Use a method of the MCP revisions that the gateway reads."),
+    Problem("session_unknown", 404, "http_request_denied",
+            "The MCP session or event was not given to this task here.",
+            "Start a new session with initialize."),
     Problem("head_too_large", 431, "http_request_error",
             "The request head is larger than the gateway admits.",
             "Send fewer or shorter header fields."),
@@ -137,16 +155,24 @@ PROBLEMS: Final[Mapping[str, Problem]] = {row.code: row for row in _ROWS}
 class Refusal(Exception):
     """A step says no. What it holds may be shown to the caller: never a secret, a token or an internal text."""
 
-    def __init__(self, code: str, detail: str = "", *, retry_after: int | None = None, error: ProxyError | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str = "", *, retry_after: int | None = None, error: ProxyError | None = None, cause: str = ""
+    ) -> None:  # fmt: skip
         """`code` is a key of the table; `detail` tells an agent about this case; `retry_after` is in seconds.
 
-        `error` is the type for `Proxy-Status` where the table's is less exact.
+        `error` is the type for `Proxy-Status` where the table's is less exact. `cause` is for the record alone, where the code
+        says too little: which limit it was.
         """
         super().__init__(code)
         self.problem: Final = PROBLEMS[code]
         self.detail: Final = detail or self.problem.title
         self.retry_after: Final = retry_after
         self.error: Final[ProxyError] = error or self.problem.error
+        self.cause: Final = cause
+        self.nonce = ""
+        """For the next proof of whoever reads the answer (RFC 9449 §9); empty where no proof was asked for."""
+        self.nonce_wanted = False
+        """Whether such a nonce is all that was missing."""
 
     @property
     def code(self) -> str:

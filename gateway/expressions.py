@@ -2,22 +2,65 @@
 
 CEL always ends, reads nothing but its variables and changes nothing, so that what an operator writes cannot hang or leak
 the gateway. Evaluation is strict: any error is an error, never a value.
+
+The library is loaded with the first expression: it takes 8 MiB, which a configuration without expressions need not have.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, final
-
-from cel_expr_python.cel import Env, FunctionDecl, NewEnv, Overload, Type
-from cel_expr_python.cel import Expression as Compiled
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from gateway.model import spiffe_id
 
-__all__ = ["BOOL", "CLAIMS", "STRING", "Environment", "Expression", "ExpressionError", "Type"]
+if TYPE_CHECKING:
+    from cel_expr_python.cel import Env
+    from cel_expr_python.cel import Expression as Compiled
+
+__all__ = [
+    "ANY",
+    "BOOL",
+    "CLAIMS",
+    "DURATION",
+    "LISTS",
+    "MOMENT",
+    "NUMBER",
+    "STRING",
+    "TEXTS",
+    "WORDS",
+    "Environment",
+    "Expression",
+    "ExpressionError",
+    "Type",
+]
+
+
+class Type(Enum):
+    """The types that variables and results may have, by the library's names for them."""
+
+    STRING = "STRING"
+    BOOL = "BOOL"
+    CLAIMS = "MAP<STRING, DYN>"
+    TEXTS = "MAP<STRING, STRING>"
+    LISTS = "MAP<STRING, LIST<STRING>>"
+    NUMBER = "INT"
+    MOMENT = "TIMESTAMP"
+    DURATION = "DURATION"
+    ANY = "DYN"
+    WORDS = "LIST<STRING>"
+
 
 STRING: Final = Type.STRING
 BOOL: Final = Type.BOOL
-CLAIMS: Final = Type.Map(Type.STRING, Type.DYN)
+CLAIMS: Final = Type.CLAIMS
+TEXTS: Final = Type.TEXTS
+LISTS: Final = Type.LISTS
+NUMBER: Final = Type.NUMBER
+MOMENT: Final = Type.MOMENT
+DURATION: Final = Type.DURATION
+ANY: Final = Type.ANY
+WORDS: Final = Type.WORDS
 
 EXPRESSION_CHARACTERS: Final = 8192
 MESSAGE_CHARACTERS: Final = 200
@@ -49,13 +92,13 @@ class _Variable(NamedTuple):
 class Expression:
     """A compiled expression with one result type."""
 
-    def __init__(self, text: str, compiled: Compiled, returns: Type, reads: frozenset[str]) -> None:
+    def __init__(self, text: str, compiled: "Compiled", returns: Type, reads: frozenset[str]) -> None:
         """Made by `Environment.compile` only."""
         self.text: Final = text
         self.reads: Final = reads
         """The variables that the value can depend on."""
         self._compiled = compiled
-        self._returns = returns.name()
+        self._returns = returns.value
 
     def __repr__(self) -> str:
         """The text as the operator wrote it."""
@@ -82,13 +125,14 @@ class Environment:
     """The variables that expressions of one kind may read, with their types, and the function `segment`."""
 
     def __init__(self, variables: Mapping[str, Type]) -> None:
-        """`variables` maps each name to its type, such as `CLAIMS`."""
+        """`variables` maps each name, such as `claims` or `task.age`, to its type, such as `CLAIMS`."""
         self._variables = tuple(_Variable(name, type_) for name, type_ in variables.items())
-        self._env = _env(self._variables)
-        self._without = {
-            variable.name: _env(tuple(other for other in self._variables if other is not variable))
-            for variable in self._variables
-        }
+        self._without: dict[str, Env] = {}
+        """For a variable an environment that lacks it: what compiles there does not read it."""
+
+    @cached_property
+    def _env(self) -> "Env":
+        return _env(self._variables)
 
     def compile(self, text: str, returns: Type) -> Expression:
         """Parse and check an expression. Raises `ExpressionError` with the place of the first mistake."""
@@ -99,15 +143,41 @@ class Environment:
         compiled = _compile(self._env, text)
         result = compiled.return_type().name()
         # What is dynamic is only known when it is evaluated, and checked then.
-        if result not in (returns.name(), "DYN"):
-            raise ExpressionError(f"the expression gives {_named(result)}, but {_named(returns.name())} is needed", 1, 1)
-        reads = frozenset(name for name, env in self._without.items() if not _compiles(env, text))
-        return Expression(text, compiled, returns, reads)
+        if result not in (returns.value, "DYN"):
+            raise ExpressionError(f"the expression gives {_named(result)}, but {_named(returns.value)} is needed", 1, 1)
+        return Expression(text, compiled, returns, frozenset(name for name in self._named_in(text) if self._reads(text, name)))
+
+    def _named_in(self, text: str) -> list[str]:
+        """What the text could read: a variable is read only where the last part of its name is written."""
+        return [variable.name for variable in self._variables if variable.name.rpartition(".")[2] in text]
+
+    def _reads(self, text: str, name: str) -> bool:
+        env = self._without.get(name)
+        if env is None:
+            env = self._without[name] = _env(tuple(variable for variable in self._variables if variable.name != name))
+        return not _compiles(env, text)
 
 
-def _env(variables: tuple[_Variable, ...]) -> Env:
-    segment = Overload("segment_string", Type.STRING, [Type.STRING], is_member=False, impl=_segment)
-    return NewEnv(variables=dict(variables), functions=[FunctionDecl("segment", [segment])])
+def _env(variables: tuple[_Variable, ...]) -> "Env":
+    from cel_expr_python import cel  # noqa: PLC0415 see the first lines
+
+    text = cel.Type.STRING
+    types = {
+        STRING: text,
+        BOOL: cel.Type.BOOL,
+        CLAIMS: cel.Type.Map(text, cel.Type.DYN),
+        TEXTS: cel.Type.Map(text, text),
+        LISTS: cel.Type.Map(text, cel.Type.List(text)),
+        NUMBER: cel.Type.INT,
+        MOMENT: cel.Type.TIMESTAMP,
+        DURATION: cel.Type.DURATION,
+        ANY: cel.Type.DYN,
+        WORDS: cel.Type.List(text),
+    }
+    segment = cel.Overload("segment_string", cel.Type.STRING, [cel.Type.STRING], is_member=False, impl=_segment)
+    return cel.NewEnv(
+        variables={name: types[type_] for name, type_ in variables}, functions=[cel.FunctionDecl("segment", [segment])]
+    )
 
 
 def _segment(text: str) -> str:
@@ -121,7 +191,7 @@ def _segment(text: str) -> str:
     return text
 
 
-def _compile(env: Env, text: str) -> Compiled:
+def _compile(env: "Env", text: str) -> "Compiled":
     try:
         return env.compile(text)
     except RuntimeError as error:
@@ -134,7 +204,7 @@ def _compile(env: Env, text: str) -> Compiled:
     raise ExpressionError(_plain(placed[3]), int(placed[1]), int(placed[2]))
 
 
-def _compiles(env: Env, text: str) -> bool:
+def _compiles(env: "Env", text: str) -> bool:
     try:
         _compile(env, text)
     except ExpressionError:

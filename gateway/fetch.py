@@ -4,41 +4,22 @@ It follows no redirect, keeps no cookie, reads no proxy from the environment and
 """
 
 import json as json_text
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, final
 from urllib.parse import urlencode, urlsplit
 
-import aiohttp
+from gateway.fetched import Answer, FetchError
 
-from gateway.errors import DoorwardError
+if TYPE_CHECKING:
+    from gateway.outgoing import Sessions
+
+__all__ = ["ANSWER_BYTES", "TIMEOUT", "Answer", "Fetch", "FetchError"]
 
 ANSWER_BYTES: Final = 1024 * 1024
 TIMEOUT: Final = 10.0
-_CHUNK: Final = 64 * 1024
-
-
-class FetchError(DoorwardError):
-    """There is no usable answer; one sentence that names the other side and says what happened."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whatever its status. Header names are looked up in any case."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def json(self) -> Any:
-        """The body read as JSON. Raises `FetchError`."""
-        try:
-            return json_text.loads(self.body)
-        except (ValueError, RecursionError):
-            raise FetchError(f"the answer with status {self.status} is not JSON") from None
+_PLAIN: Final = {"Accept-Encoding": "identity"}
 
 
 @final
@@ -47,7 +28,7 @@ class Fetch:
 
     def __init__(self) -> None:
         """Nothing is opened before the first request."""
-        self._sessions: dict[str | None, aiohttp.ClientSession] = {}
+        self._sessions: Sessions | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -63,11 +44,11 @@ class Fetch:
     async def close(self) -> None:
         """Close every connection, in use or kept; no request is sent after that."""
         self._closed = True
-        while self._sessions:
-            _, session = self._sessions.popitem()
-            await session.close()
+        sessions, self._sessions = self._sessions, None
+        if sessions is not None:
+            await sessions.close()
 
-    async def request(
+    async def request(  # noqa: PLR0913 each is one option of a request
         self,
         method: str,
         url: str,
@@ -78,54 +59,46 @@ class Fetch:
         limit: int = ANSWER_BYTES,
         timeout: float = TIMEOUT,  # noqa: ASYNC109 the bound covers connecting, sending and reading, so it belongs to the client
         unix: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Answer:
         """Send one request and read the whole answer. `limit` is in bytes, `timeout` in seconds for everything together.
 
         `form` is sent form-encoded, `json` as JSON; at most one of them. With `unix` the connection goes to the socket at
-        that path and the host of the URL is only a name. Raises `FetchError` whenever there is no complete answer.
+        that path and the host of the URL is only a name;
+        `tls` is used instead of the system's certificates. Raises `FetchError` whenever there is no complete answer.
         """
         if form is not None and json is not None:
             raise ValueError("a request has one body: form or json")
         there = f"unix:{unix}" if unix is not None else _origin(url)
-        sent = {"Accept-Encoding": "identity", **(headers or {})}
+        sent = {**_PLAIN, **(headers or {})}
         body: bytes | None = None
         if form is not None:
             sent["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(form).encode()
         elif json is not None:
             sent["Content-Type"], body = "application/json", json_text.dumps(json).encode()
-        try:
-            async with self._session(unix).request(
-                method, url, data=body, headers=sent, timeout=aiohttp.ClientTimeout(total=timeout), allow_redirects=False
-            ) as response:
-                if response.headers.get("Content-Encoding", "identity") != "identity":
-                    raise FetchError(f"{there} sent a compressed answer that was not asked for")
-                content = await _read(response, limit, there)
-        except TimeoutError:
-            raise FetchError(f"{there} did not answer within {timeout:g} seconds") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FetchError(f"{there} {_what_happened(error)}") from None
-        return Answer(response.status, response.headers, content)
+        return await self._opened().request(
+            method, url, there=there, headers=sent, body=body, limit=limit, seconds=timeout, unix=unix, tls=tls
+        )
 
-    def _session(self, unix: str | None) -> aiohttp.ClientSession:
+    def stream(
+        self, url: str, *, patience: float, unix: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Send a GET and yield what comes, as it comes, until the other side ends it; close it to end it before.
+
+        `patience` is in seconds: for connecting, and between two pieces. `tls` is used instead of the system's certificates.
+        Raises `FetchError` for every end but a good one, and for an answer that is not 200.
+        """
+        there = f"unix:{unix}" if unix is not None else _origin(url)
+        return self._opened().stream(url, there=there, headers=_PLAIN, patience=patience, unix=unix, tls=tls)
+
+    def _opened(self) -> "Sessions":
         if self._closed:
             raise FetchError("this program is stopping and sends no more requests")
-        session = self._sessions.get(unix)
-        if session is None:
-            connector = aiohttp.UnixConnector(unix) if unix is not None else aiohttp.TCPConnector()
-            session = self._sessions[unix] = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
-            )
-        return session
+        if self._sessions is None:
+            from gateway.outgoing import Sessions  # noqa: PLC0415 who fetches nothing pays nothing: 10 MiB, a tenth of a second
 
-
-async def _read(response: aiohttp.ClientResponse, limit: int, there: str) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        content += chunk
-        if len(content) > limit:
-            response.close()
-            raise FetchError(f"{there} sent more than {limit} bytes")
-    return bytes(content)
+            self._sessions = Sessions()
+        return self._sessions
 
 
 def _origin(url: str) -> str:
@@ -141,20 +114,3 @@ def _origin(url: str) -> str:
         raise FetchError("the address holds a user name or password, which is not supported")
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" if port is None else f"{parts.scheme}://{host}:{port}"
-
-
-def _what_happened(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return "has a TLS certificate that is not trusted"
-        case aiohttp.ClientConnectorDNSError():
-            return "cannot be reached: its name does not resolve"
-        case aiohttp.ClientSSLError():
-            return "cannot be reached: the TLS handshake failed"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
-            return "closed the connection before the answer was complete"
-        case aiohttp.ClientResponseError():
-            return "did not answer in valid HTTP"
-        case OSError(errno=int(number)):
-            return f"cannot be reached: {os.strerror(number).lower()}"
-    return "cannot be reached"

@@ -5,14 +5,16 @@ value that the next one demands, so that none can be skipped: without a permit t
 credential there is no outbound request. Steps neither log nor catch; foreign errors become refusals where they are met.
 """
 
+from gateway.audit.record import Record
 from gateway.credentials.apply import apply
 from gateway.errors import Interrupted, Refusal
 from gateway.http.admit import admit
 from gateway.http.downstream import Downstream
+from gateway.http.own_answer import OwnAnswer
 from gateway.identity.authenticate import authenticate, still_good
 from gateway.intent.read_intent import read_intent
 from gateway.limits.spend import spend
-from gateway.model import Outcome
+from gateway.model import NO_LABELS, Outcome, Principal, Use
 from gateway.policy.decide import decide
 from gateway.snapshot import Snapshot
 
@@ -26,19 +28,34 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         head = record.head = admit(caller, now.admission)  # 1
         caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
-        bearer = record.principal = authenticate(head, upstream, now.standing)  # 3, whose token it is
+        bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing)  # 3, whose token it is
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
+        if bearer.binding is not None or now.possession.required:
+            now.possession.prove(bearer, head, upstream, caller)  # 3, and that the caller holds its key
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
-        permit = decide(now.policy, principal, use, upstream)  # 5
-        now.admission.permitted.keep(head.raw, head)
-        with spend(permit, upstream, now.counters):  # 6
+        if use is not head.use:  # it was read from a body, and waited for that
+            still_good(bearer, now.standing)
+        labels = await _labels_of(now, bearer, caller) if use.reads_labels else NO_LABELS
+        permit = decide(now.policy, principal, use, upstream, head, caller.source, now.standing.clock, labels)  # 5
+        now.admission.permitted.keep(head)
+        with spend(permit, upstream, now.leases) as owed:  # 6
+            if owed is not None:
+                await owed.pay(caller)  # waits for a lease where one is short
+                still_good(bearer, now.standing)
             record.decided(permit)  # 7, before any secret is touched
+            if use.adds or use.durable:
+                await _settled(now, record, bearer, use, caller)  # waits until all know, and until the disk has it
             credential = record.credential = await now.credentials.obtain(permit)  # 8
             outbound = apply(credential, permit, head, record)  # 9, a new head; the inbound one is never edited
             await now.relay(outbound, head, caller, outcome, lambda: still_good(bearer, now.standing))  # 10, both ways
     except Refusal as refusal:
         record.refused(refusal)
-        caller.refuse(refusal, record.request_id, outcome)
+        caller.refuse(refusal, record.request_id, outcome, record.upstream)
+        if refusal.code in now.policy.drifting and record.principal is not None:
+            now.leases.drifted(record.principal.task)
+    except OwnAnswer as own:
+        record.answered()
+        own.give(caller, outcome)
     except Interrupted as end:
         outcome.ending = end.ending
         caller.abort()
@@ -46,7 +63,23 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         outcome.error = type(bug).__name__
         internal = Refusal("internal")
         record.refused(internal)
-        caller.refuse(internal, record.request_id, outcome)
+        caller.refuse(internal, record.request_id, outcome, record.upstream)
     finally:
         outcome.received = caller.received
         record.close(outcome)  # 11, synchronous; its place was reserved in step 1
+
+
+async def _labels_of(now: Snapshot, bearer: Principal, caller: Downstream) -> frozenset[str]:
+    """The labels of the task, after a wait where this gateway has not asked for them yet."""
+    labels = await now.leases.labels.of(bearer.task, caller)
+    still_good(bearer, now.standing)
+    return labels
+
+
+async def _settled(now: Snapshot, record: Record, bearer: Principal, use: Use, caller: Downstream) -> None:
+    """What has to be certain before the request goes on: that every gateway knows its labels, that the disk has its record."""
+    if use.adds:
+        await now.leases.labels.add(bearer.task, use.adds, caller)
+    if use.durable:
+        await record.durable(caller)
+    still_good(bearer, now.standing)

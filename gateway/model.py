@@ -5,8 +5,11 @@ keep with it what follows from it.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Final, NamedTuple, NewType, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, NewType, final
+
+from gateway.mcp import Asks, Message
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}").fullmatch
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+").fullmatch
@@ -31,6 +34,13 @@ def spiffe_id(text: str) -> str:
     for segment in path.split("/"):
         if _SEGMENT(segment) is None or segment in (".", ".."):
             raise ValueError("a path segment of a SPIFFE ID holds letters, digits, dots, dashes and underscores")
+    return text
+
+
+def trust_domain(text: str) -> str:
+    """Check the name of a trust domain and return it (SPIFFE-ID §2.1). Raises `ValueError` with a sentence for an operator."""
+    if _TRUST_DOMAIN(text) is None:
+        raise ValueError("expected a trust domain such as acme.example: lower-case letters, digits, dots, dashes, underscores")
     return text
 
 
@@ -80,6 +90,21 @@ NO_FILES: Final = TlsFiles()
 """Nothing is shown, and the system's certificates are trusted."""
 
 
+class Limit(NamedTuple):
+    """One bound on use: of `kind` (requests, bytes, rate or concurrent) `most` may be used, in each `window` of seconds.
+
+    A window of 0 has no end. The same `key` is the same count in every gateway. `label` says
+    for people whose use it bounds; `shared` is true for what an upstream bears of all callers together.
+    """
+
+    kind: str
+    key: str
+    most: int
+    window: float
+    label: str
+    shared: bool = False
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Upstream:
@@ -90,7 +115,7 @@ class Upstream:
     names the entry whose secret is put in; `token_places` are the header names besides Authorization where a task token
     may stand; `emptied` are the headers that steps read and the upstream never sees; `passed` are the response headers
     that only this upstream may send. `scrub` says where the injected secret is masked in its answers: `full`, `headers` or
-    `none`.
+    `none`. `resource` is its address on the gateway as agents know it, which ends with `prefix` (RFC 9728 §1.2).
     """
 
     tenant: str
@@ -109,6 +134,24 @@ class Upstream:
     connect_timeout: float = 5.0
     head_timeout: float = 60.0
     concurrent: int = 256
+    rate: Limit | None = None
+    resource: str = ""
+
+    @property
+    def places(self) -> Limit:
+        """How many requests may be under way to it at once, in all gateways."""
+        key = f"concurrent/{self.tenant}/upstream/{self.name}"
+        return Limit("concurrent", key, self.concurrent, 0.0, f"to {self.name}", shared=True)
+
+
+class Binding(NamedTuple):
+    """What the holder of a token has to prove: a key by its thumbprint (RFC 9449 §6.1), a certificate by its (RFC 8705 §3.1).
+
+    Where both are there, both have to be proved.
+    """
+
+    jkt: str | None = None
+    certificate: str | None = None
 
 
 @final
@@ -117,7 +160,11 @@ class Principal:
     """Who calls, for which task, holding which intents: the outcome of a verified task token.
 
     Only the outermost actor is here; deeper `act` levels are history and never reach a decision (RFC 8693 §4.1).
-    `expires` is in Unix seconds. `marks` names everything whose revocation ends this access.
+    `expires` is in Unix seconds. `marks` names everything whose revocation ends this access. `limits` are those of the task
+    itself and of all its ancestors: each of them is spent from. `opened` is when the task was, in Unix seconds, and `starter`
+    who opened it; None for the agent itself. `family` is the first of the tasks above, empty if there is none. `met` names the
+    conditions that held of the claims of the starter; None on paper alone, where all are supposed to. `binding` is what the
+    token is bound to; None for a bearer token.
     """
 
     agent: str
@@ -129,15 +176,26 @@ class Principal:
     expires: float
     epoch: str
     marks: frozenset[str]
+    limits: tuple[Limit, ...] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    starter: str | None = None
+    opened: float = 0.0
+    binding: Binding | None = None
+    family: str = ""
+    met: frozenset[str] | None = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
 Current = NewType("Current", Principal)
 """A principal whose token was found unexpired, unrevoked and of this epoch for the very request that it came with."""
 
 
-def marks_of(*, token: str, task: str, agent: str, tenant: str) -> frozenset[str]:
-    """The scope ladder of revocation as one set: revoked is whatever meets the set of revoked marks."""
-    return frozenset((f"token:{token}", f"task:{task}", f"agent:{agent}", f"tenant:{tenant}"))
+def marks_of(*, token: str, task: str, agent: str, tenant: str, key: str = "") -> frozenset[str]:
+    """The scope ladder of revocation as one set: revoked is whatever meets the set of revoked marks.
+
+    `key` is the id of the key that signed the token.
+    """
+    return frozenset((f"token:{token}", f"task:{task}", f"agent:{agent}", f"tenant:{tenant}", f"key:{key}"))
 
 
 @final
@@ -154,44 +212,83 @@ class DeclaredIntent:
 class Operation:
     """What a request really is. `path` is what follows the upstream's prefix, as it is forwarded.
 
-    `segments` are the path's, percent-decoded once: what templates are compared with.
+    `segments` are the path's, percent-decoded once: what templates are compared with. A path is `plain` if it is made of
+    the letters, digits and signs of a URL alone, with nothing escaped, so that its segments are parts of it as they stand.
     """
 
-    __slots__ = ("method", "path", "segments")
+    __slots__ = ("asks", "message", "method", "parts", "path", "plain", "segments")
 
-    def __init__(self, method: str, path: str, segments: tuple[str, ...]) -> None:
+    def __init__(self, method: str, path: str, segments: tuple[str, ...], *, plain: bool = False) -> None:
         self.method: Final = method
         self.path: Final = path
         self.segments: Final = segments
+        self.plain: Final = plain
+        self.message: Message | None = None  # that it is, if it is one of MCP
+        self.parts: tuple[tuple[Operation, tuple[Coverage, ...]], ...] = ()  # several operations, and what covers each
+        self.asks: Asks | None = None  # what the request asks for, if it is one of MCP
+
+
+class Manner(NamedTuple):
+    """How uses of an intent are treated: labels they leave, names in the query to record with values, and on the disk first."""
+
+    adds: frozenset[str] = frozenset()
+    logged: frozenset[str] = frozenset()
+    durable: bool = False
+
+
+PLAIN: Final = Manner()
+NO_LABELS: Final[frozenset[str]] = frozenset()
 
 
 @final
 class Coverage:
     """An intent that covers an operation, with what its template captured from the path."""
 
-    __slots__ = ("captures", "intent", "touches")
+    __slots__ = ("captures", "intent", "manner", "touches")
 
-    def __init__(self, intent: str, captures: dict[str, str], touches: tuple[str, ...]) -> None:
+    def __init__(self, intent: str, captures: dict[str, str], touches: tuple[str, ...], manner: Manner = PLAIN) -> None:
         self.intent: Final = intent
         self.captures: Final = captures
         self.touches: Final = touches
+        self.manner: Final = manner
 
 
 @final
 class Use:
     """A request seen as use of intents: what the caller declared, beside what the operation really is.
 
-    `observed` holds every intent on this upstream that covers the operation, in file order, whoever may hold it.
+    `observed` holds every intent on this upstream that covers the operation, in file order, whoever may hold it. `content` is
+    the body that somebody has to read, unless `reads_body` says that it is yet to come; `reads_labels` says that a rule can ask
+    for labels. `adds` are those that it leaves on its task; `durable` has its record on the disk first.
     """
 
-    __slots__ = ("declared", "observed", "operation", "permit")
+    __slots__ = ("adds", "content", "declared", "durable", "observed", "operation", "reads_body", "reads_labels")
 
-    def __init__(self, declared: DeclaredIntent | None, operation: Operation, observed: tuple[Coverage, ...]) -> None:
+    def __init__(self, declared: DeclaredIntent | None, operation: Operation, observed: tuple[Coverage, ...],
+                 content: object = None) -> None:  # fmt: skip
         self.declared: Final = declared
         self.operation: Final = operation
         self.observed: Final = observed
-        self.permit: Permit | None = None
-        """The permit that this use was given last; it holds for the very same principal and policy, and for no other."""
+        self.content: Final = content
+        self.reads_body = self.reads_labels = self.durable = False
+        self.adds: frozenset[str] = NO_LABELS
+        for each in observed:
+            if each.manner is not PLAIN:
+                self.adds |= each.manner.adds
+                self.durable = self.durable or each.manner.durable
+
+
+TOKEN: Final = "token"  # noqa: S105 the kind of a revocation
+TASK: Final = "task"
+AGENT: Final = "agent"
+TENANT: Final = "tenant"
+CREDENTIAL: Final = "credential"
+KEY: Final = "key"
+STOPS: Final = (AGENT, TENANT, CREDENTIAL, KEY)
+"""The kinds of revocation that stand until somebody lifts them; a task or a token that has ended stays ended."""
+
+FOREVER: Final = 253_402_300_799.0
+"""The `until` of a revocation that only an operator lifts: the last second of the year 9999, which every reader can write."""
 
 
 @final
@@ -199,7 +296,8 @@ class Use:
 class Revocation:
     """One entry of the feed: from now to `until` (Unix seconds) nothing that carries the mark is accepted.
 
-    `kind` is a rung of the scope ladder (token, task, agent, tenant), `cause` one of the causes of design §9.
+    `kind` is a rung of the scope ladder (token, task, agent, tenant), a credential or a signing key, `cause` one of the
+    causes of design §9.
     """
 
     seq: int
@@ -215,6 +313,22 @@ class Revocation:
         return f"{self.kind}:{self.id}"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """One entry of the feed: an agent, tenant or credential is accepted again. What had ended under it stays ended."""
+
+    seq: int
+    time: float
+    kind: str
+    id: str
+
+    @property
+    def mark(self) -> str:
+        """What is no longer revoked, in the form of `Principal.marks`."""
+        return f"{self.kind}:{self.id}"
+
+
 _DECIDED: Final = object()
 
 
@@ -226,11 +340,12 @@ class Permit:
     false when observe mode lets pass what policy would refuse.
     """
 
-    __slots__ = ("enforced", "grant", "intent", "outbound", "policy", "principal", "recorded", "upstream", "use")
+    __slots__ = ("code", "enforced", "grant", "intent", "limits", "outbound", "policy", "principal", "recorded", "upstream",
+                 "use", "uses")  # fmt: skip
 
     def __init__(
         self, seal: object, *, principal: Principal, use: Use, upstream: Upstream, intent: Coverage, grant: str, policy: str,
-        enforced: bool,
+        code: str | None,
     ) -> None:  # fmt: skip
         """Raises `TypeError` for anybody who is not let in by `_issue`."""
         if seal is not _DECIDED:
@@ -241,20 +356,21 @@ class Permit:
         self.intent: Final = intent
         self.grant: Final = grant
         self.policy: Final = policy
-        self.enforced: Final = enforced
-        self.recorded: str | None = None
-        """What the audit has made of these facts, kept with them."""
-        self.outbound: tuple[object, bytes] | None = None
-        """What was made of these facts and a credential for the way out, kept with both."""
+        self.code: Final = code  # as what enforcement would have refused the request; None for one that it allows
+        self.enforced: Final = code is None
+        self.limits: tuple[Limit, ...] | None = None  # what it counts under besides the upstream's places; None if nothing
+        self.uses = 1  # how many operations it is for
+        self.recorded: str | None = None  # what the audit has made of these facts, kept with them
+        self.outbound: tuple[object, bytes] | None = None  # these facts and a credential, made ready for the way out
 
     @classmethod
     def _issue(
         cls, *, principal: Principal, use: Use, upstream: Upstream, intent: Coverage, grant: str, policy: str,
-        enforced: bool = True,
+        code: str | None = None,
     ) -> "Permit":  # fmt: skip
         """For `policy/decide.py` alone; an architecture test finds any other caller."""
         return Permit(_DECIDED, principal=principal, use=use, upstream=upstream, intent=intent, grant=grant, policy=policy,
-                      enforced=enforced)  # fmt: skip
+                      code=code)  # fmt: skip
 
 
 @final
@@ -266,7 +382,8 @@ class Outcome:
     counts the places of the response where the injected secret was masked.
     """
 
-    __slots__ = ("attempts", "code", "ending", "error", "received", "scrubbed", "sent", "status", "upstream_seconds")
+    __slots__ = ("attempts", "calls", "code", "ending", "error", "hidden", "received", "scrubbed", "sent", "status",
+                 "upstream_seconds")  # fmt: skip
 
     def __init__(self, ending: str = "interrupted", status: int = 0, code: str | None = None, received: int = 0, sent: int = 0,
                  upstream_seconds: float | None = None, error: str | None = None, attempts: int = 1) -> None:  # fmt: skip
@@ -279,3 +396,5 @@ class Outcome:
         self.error = error
         self.attempts = attempts
         self.scrubbed = 0
+        self.calls: tuple[str | None, ...] | None = None  # what came of each call of MCP, as far as it was seen
+        self.hidden = 0  # how many entries were taken out of lists, because the task may not use them

@@ -8,24 +8,26 @@ from gateway.credentials.obtain import Credentials
 from gateway.http.admit import Admission
 from gateway.http.relay import Relay
 from gateway.http.routes import Routes
+from gateway.identity.possession import Possession
 from gateway.identity.standing import Standing
 from gateway.intent.read_intent import Intents
-from gateway.limits.spend import Counters
+from gateway.limits.leases import Leases
 from gateway.policy.compile import Policy
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A request uses exactly one. The long-lived parts among these outlast it: ledger, standing, counters and pool."""
+    """A request uses exactly one. The long-lived parts among these outlast it: ledger, standing, leases and pool."""
 
     digest: str
     admission: Admission
     routes: Routes
     standing: Standing
+    possession: Possession
     intents: Intents
     policy: Policy
-    counters: Counters
+    leases: Leases
     credentials: Credentials
     relay: Relay
     audit: Ledger

@@ -11,8 +11,13 @@ from pathlib import Path
 from benchmarks.scene import AGENT, INTENT, ISSUER, KEY, LackingError, Peer, Scene, free_port
 
 NAME = "doorward"
-COMPILED = Path(__file__).parents[2] / "build" / "compiled"
+ROOT = Path(__file__).parents[2]
+COMPILED = ROOT / "build" / "compiled"
 """Where `make compiled` puts it."""
+SERVING = ROOT / ".venv" / "serving" / "bin" / "python"
+"""A Python with a server's requirements alone: what libraries find of the developers' they load as well, which no user holds in memory."""
+AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""An installation has its modules as bytecode; where Python is told to write none, each start would compile them anew."""
 PARAM = "1"
 """The param of the task, where the grant has a condition."""
 
@@ -96,5 +101,8 @@ intents: {intents}
 grants: {grants}
 audit: {{sinks: {{local: {{file: {{path: audit.jsonl, rotate: 256MiB, keep: {keep}}}, required: true}}}}}}
 """)
-    words = [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "doorward.yaml")]
-    return Peer(name, scene, port, words, prefix="/api", environment={"BENCH_KEY": KEY})
+    python = str(SERVING) if SERVING.exists() else sys.executable
+    words = [python, "-m", "gateway", "serve", "-c", str(folder / "doorward.yaml")]
+    return Peer(
+        name, scene, port, words, prefix="/api", environment={"BENCH_KEY": KEY, "PYTHONPATH": str(ROOT), **AS_INSTALLED}
+    )

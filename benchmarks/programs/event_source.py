@@ -1,6 +1,6 @@
-"""An upstream of server-sent events: each stream gets one every INTERVAL, which says when it was sent; serves no other body than events.
+"""An upstream of server-sent events: each stream gets one every interval, which says when it was sent; serves no other body than events.
 
-Usage: event_source.py PORT KEY. Answers 401 unless the key came and no Authorization did.
+Usage: event_source.py PORT KEY [SECONDS between two events of a stream]. Answers 401 unless the key came and no Authorization did.
 """
 
 import asyncio
@@ -49,12 +49,12 @@ class Source(asyncio.Protocol):
             slot.discard(self.transport)
 
 
-async def send_forever() -> None:
+async def send_forever(interval: float) -> None:
     """Send by a timetable: a late moment does not put off the ones after it."""
     loop = asyncio.get_running_loop()
     due, number = loop.time(), 0
     while True:
-        due += INTERVAL / SLOTS
+        due += interval / SLOTS
         number += 1
         await asyncio.sleep(max(0, due - loop.time()))
         for transport in tuple(Source.slots[number % SLOTS]):
@@ -65,7 +65,7 @@ async def send_forever() -> None:
 async def main() -> None:
     Source.key = sys.argv[2].lower().encode()
     await asyncio.get_running_loop().create_server(Source, "127.0.0.1", int(sys.argv[1]), backlog=4096)
-    await send_forever()
+    await send_forever(float(sys.argv[3]) if len(sys.argv) > 3 else INTERVAL)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 import orjson
 
+PLAIN_PATH: Final = 192
+"""A longer path is looked at more closely, in characters."""
 REPLACEMENT: Final = "[token]"
 CUT: Final = "…"
 
@@ -29,6 +31,11 @@ _TOKEN: Final = re.compile(
 # Most strings are plain: nothing to escape, to cut or to replace in them.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~:,/@+ -]{0,128}").fullmatch
 _PREFIX: Final = re.compile(r"[desrgxA](?:wt_|yJ|k-|k_live_|h[opsur]_|ithub_pat_|lpat-|ox[abeprs]-|KIA|Iza)").search
+
+
+def stands_as_it_is(path: str) -> bool:
+    """Whether a path in which nothing is escaped can be recorded as it is, as can its parts: it is short and holds no token."""
+    return len(path) <= PLAIN_PATH and _PREFIX(path) is None
 
 
 def clean(text: str, limit: int) -> str:
@@ -128,6 +135,13 @@ class QuotedMap:
         self._most = most
         self._key = Quoted(key)
         self._value = Quoted(value)
+
+    def of_plain(self, texts: Mapping[str, str]) -> str:
+        """The JSON form of values that stand as they are: those are written without being remembered, for few come again."""
+        if len(texts) > self._most:
+            return self.of(texts)
+        key = self._key
+        return "{" + ",".join([f'{key.of(name)}:"{value}"' for name, value in texts.items()]) + "}"
 
     def of(self, texts: Mapping[str, str]) -> str:
         """The JSON form. When there are too many, the rest is left out."""

@@ -1,6 +1,7 @@
 """Writes a configuration's text into the log, so that a digest in any record leads to it; knows nothing of what it says."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import orjson
@@ -13,14 +14,15 @@ _LINES: Final = 100
 _BYTES: Final = 16_000
 
 
-def record_configuration(ledger: Ledger, policy: str, file: str, text: str) -> None:
-    """One `config` record for each part of the text. Raises `Refusal("audit_unavailable")`.
+def record_configuration(ledger: Ledger, policy: str, file: str, text: str) -> Iterator[Callable[[], None]]:
+    """What writes one `config` record, for each part of the text. A call raises `Refusal("audit_unavailable")`.
 
     The text is the file as it stands, where secrets are only named and `${NAME}` is not replaced.
     """
     parts = list(_parts(text)) if len(text) <= WHOLE else []
     for number, lines in enumerate(parts or [[]], start=1):
-        ledger.note("config", {"policy": policy, "file": file, "part": number, "parts": len(parts), "text": lines})
+        facts = {"policy": policy, "file": file, "part": number, "parts": len(parts), "text": lines}
+        yield partial(ledger.note, "config", facts)
 
 
 def _parts(text: str) -> Iterator[list[str]]:

@@ -16,7 +16,10 @@ class Head(Protocol):
 
     @property
     def query_names(self) -> tuple[str, ...]:
-        """The names in the query, in order; never a value."""
+        """The names in the query, in order."""
+
+    def query_told(self, names: frozenset[str]) -> tuple[str, ...]:
+        """The same, with the values of these names: `limit=50`."""
 
     @property
     def trace_id(self) -> str | None:

@@ -146,6 +146,11 @@ class Journal:
         order = (1 - self._active, self._active)
         return [view[self._done[half] : self._used[half]] for half in order if self._done[half] < self._used[half]]
 
+    @property
+    def backlog(self) -> int:
+        """How many bytes are still to be written to the log."""
+        return self._used[0] - self._done[0] + self._used[1] - self._done[1]
+
     def written(self, size: int) -> None:
         """Learn that the first `size` bytes of what was pending are in the log; halves without pending lines become free."""
         for half in (1 - self._active, self._active):

@@ -13,6 +13,7 @@ from gateway.audit.clean import clean
 from gateway.audit.journal import LARGEST
 from gateway.audit.record import Record
 from gateway.audit.sink import Log, Sink, Tail
+from gateway.audit.traffic import Traffic
 from gateway.clock import Clock
 from gateway.errors import DoorwardError, Refusal
 
@@ -37,7 +38,7 @@ class Ledger:
         self._log = log
         self._copies = tuple(copies)
         self._every = every
-        self._book = Book(clock, copies)
+        self._book = Book(clock, copies, signer.derive("arguments of tools"))
         self._sealed = 0
         self._started = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -55,6 +56,21 @@ class Ledger:
     def seq(self) -> int:
         """The number of the last record."""
         return self._book.seq
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the exchanges that have ended come to."""
+        return self._book.traffic
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges were decided and have not ended."""
+        return len(self._book.open)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of lines that are safe, and not yet in the log."""
+        return self._book.backlog
 
     def derive_key(self, purpose: str) -> bytes:
         """A key of this log for another purpose: 32 bytes, the same after every start."""
@@ -81,6 +97,7 @@ class Ledger:
         tail = await asyncio.to_thread(self._log.recover)
         self._book.continue_from(tail.seq, tail.prev, self._log.journal)
         await self._log.start()
+        self._book.sync = self._log.sync
         for copy in self._copies:
             await copy.start()
         await self._close_unknown(tail)

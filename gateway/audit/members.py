@@ -6,7 +6,8 @@ pieces of a principal for as long as the same object comes again, those of a per
 
 from typing import Final, final
 
-from gateway.audit.clean import Quoted, QuotedList, QuotedMap
+from gateway.audit.calls import Calls
+from gateway.audit.clean import Quoted, QuotedList, QuotedMap, stands_as_it_is
 from gateway.audit.facts import Credential, Head
 from gateway.errors import Refusal
 from gateway.model import Outcome, Permit, Principal, Upstream, Use
@@ -68,11 +69,12 @@ class Exchange:
 class Members:
     """Encodes the members of records. Each value is capped, so that a record has a largest size."""
 
-    __slots__ = ("_agent", "_captures", "_decided", "_error", "_grant", "_known", "_method", "_name", "_names", "_path",
-                 "_query", "_reason", "_subject")  # fmt: skip
+    __slots__ = ("_agent", "_calls", "_captures", "_decided", "_error", "_grant", "_known", "_method", "_name", "_names",
+                 "_path", "_query", "_reason", "_subject")  # fmt: skip
 
-    def __init__(self) -> None:
-        """Start with nothing cached."""
+    def __init__(self, digest_key: bytes = bytes(32)) -> None:
+        """Start with nothing cached. Under `digest_key` the arguments of tools are digested."""
+        self._calls = Calls(digest_key)
         self._known: dict[int, Caller] = {}
         self._decided: dict[tuple[object, ...], _Decided] = {}
         self._agent = Quoted(2048)
@@ -104,7 +106,7 @@ class Members:
         upstream = permit.upstream
         observed = coverage.intent if len(use.observed) == 1 else tuple([each.intent for each in use.observed])
         key = (coverage.intent, coverage.touches, observed, upstream.name, upstream.credential, permit.grant, permit.policy,
-               permit.enforced, None if declared is None else declared.name)  # fmt: skip
+               permit.code, None if declared is None else declared.name)  # fmt: skip
         pieces = self._decided.get(key)
         if pieces is None:
             pieces = self._decide(key, permit)
@@ -112,12 +114,18 @@ class Members:
             reason = tool = "null"
         else:
             reason, tool = self._reason.of(declared.reason), self._name.of(declared.tool)
-        query = "[]" if head is None else self._query.of(head.query_names)
+        logged = coverage.manner.logged
+        names = () if head is None else head.query_told(logged) if logged else head.query_names
+        query = self._query.of(names)
         operation = use.operation
+        if operation.plain and stands_as_it_is(operation.path):  # then its captures, which are parts of it, do so too
+            path, captures = f'"{operation.path}"', self._captures.of_plain(coverage.captures)
+        else:
+            path, captures = self._path.of(operation.path), self._captures.of(coverage.captures)
         return (
             f'{self.caller(permit.principal).full}{pieces.intent}{reason},"tool":{tool}}},{pieces.upstream}'
-            f'{self._method.of(operation.method)},"path":{self._path.of(operation.path)},"query":{query},'
-            f'"params":{self._captures.of(coverage.captures)},{pieces.rest}'
+            f'{self._method.of(operation.method)},"path":{path},"query":{query},"params":{captures},'
+            f"{self._calls.asked(operation.asks, coverage.intent)}{pieces.rest}"
         )
 
     def _decide(self, key: tuple[object, ...], permit: Permit) -> _Decided:
@@ -130,8 +138,9 @@ class Members:
             ),
             upstream=f'"upstream":{name.of(upstream.name)},"method":',
             rest=(
-                f'"touches":{self._names.of(permit.intent.touches)},"decision":"allow","code":null,'
-                f'"grant":{self._grant.of(permit.grant)},"policy":{name.of(permit.policy)},"enforced":{_boolean(permit.enforced)},'
+                f'"touches":{self._names.of(permit.intent.touches)},"decision":"{"allow" if permit.enforced else "deny"}",'
+                f'"code":{name.of(permit.code)},"grant":{self._grant.of(permit.grant or None)},'
+                f'"policy":{name.of(permit.policy)},"enforced":{_boolean(permit.enforced)},'
                 f'"credential":{name.of(upstream.credential)},'
             ),
         )
@@ -160,6 +169,7 @@ class Members:
             f'"tool":{name.of(None if declared is None else declared.tool)}}},'
             f'"upstream":{name.of(None if upstream is None else upstream.name)},"method":{self._method.of(method)},'
             f'"path":{self._path.of(path)},"query":{query},"params":null,'
+            f"{'' if use is None else self._calls.asked(use.operation.asks, None)}"
             f'"touches":null,"decision":{decision},"code":{name.of(None if refusal is None else refusal.code)},"grant":null,'
             f'"policy":null,"enforced":{enforced},"credential":null,"source":{name.of(exchange.source)},'
         )
@@ -188,7 +198,7 @@ class Members:
             f'"ending":{self._name.of(outcome.ending)},"received":{outcome.received},"sent":{outcome.sent},"attempts":{outcome.attempts},'
             f'"scrubbed":{outcome.scrubbed},'
             f'"duration_us":{int(seconds * 1e6)},"upstream_us":{upstream_us},"credential":{used},'
-            f'"error":{self._error.of(outcome.error)},'
+            f'"error":{self._error.of(outcome.error)},{self._calls.ended(outcome)}'
         )
 
     def caller(self, principal: Principal | None) -> Caller:

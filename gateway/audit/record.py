@@ -1,14 +1,25 @@
 """The two records of one exchange, and that they are written exactly once; knows nothing of files."""
 
-from typing import Final, final
+from typing import Any, Final, Protocol, final
 
 from gateway.audit.book import Book
 from gateway.audit.facts import Credential, Head
 from gateway.audit.members import CLOSING, CLOSING_REST, OPENING, Exchange
+from gateway.audit.traffic import ALLOW, DENY, NONE, OBSERVED
 from gateway.errors import Refusal
+from gateway.http.waiting import Wait
 from gateway.model import Outcome, Permit, Principal, Upstream, Use
 
+SYNCED_WITHIN: Final = 10.0
+"""Seconds for which a request of high risk waits for the disk."""
 _TRACE_DIGITS: Final = 32
+
+
+class Caller(Protocol):
+    """The connection whose request waits."""
+
+    def resume(self, wait: Wait[Any], value: object) -> None:
+        """Let the request go on, if this is still what it waits for."""
 
 
 @final
@@ -18,8 +29,8 @@ class Record:
     `request_id` is 32 hexadecimal digits; `source` is the address of the caller.
     """
 
-    __slots__ = ("_answer", "_began", "_book", "_cause", "_closed", "_code", "_held", "_trace", "credential", "head",
-                 "principal", "request_id", "source", "upstream", "use")  # fmt: skip
+    __slots__ = ("_answer", "_began", "_book", "_cause", "_closed", "_code", "_decision", "_held", "_trace", "credential",
+                 "head", "principal", "request_id", "source", "upstream", "use")  # fmt: skip
 
     def __init__(self, book: Book, source: str) -> None:
         """Costs nothing but an identifier and a look at the clock."""
@@ -29,6 +40,7 @@ class Record:
         self._answer: str | None = None
         self._cause: str | None = None
         self._code: str | None = None
+        self._decision = NONE
         self._closed = False
         self._trace: str | None = None
         self.request_id = book.clock.identifier()
@@ -67,51 +79,74 @@ class Record:
         self._held = OPENING + CLOSING
 
     def decided(self, permit: Permit) -> None:
-        """Write the request record with the decision allow; from here on it survives the death of the process."""
+        """Write the request record of what may go on; from here on it survives the death of the process."""
         if not self._held or self._answer is not None:
             raise RuntimeError("a decision needs a record with reserved room, and is recorded once")
+        self._decision = ALLOW if permit.enforced else OBSERVED
         exchange = self._exchange()
         self._write_request(exchange, self._book.members.allowed(exchange, permit))
 
+    async def durable(self, caller: Caller) -> None:
+        """Wait until what was decided is on the disk. Raises `Refusal("audit_unavailable")` if it cannot be brought there."""
+        wait: Wait[bool] = Wait(SYNCED_WITHIN, _unsynced)
+        answered: list[bool] = []
+
+        def done(synced: bool) -> None:  # noqa: FBT001 as a log says it
+            answered.append(synced)
+            caller.resume(wait, synced)
+
+        self._book.sync(done)
+        if not (answered[0] if answered else await wait):
+            raise _unsynced()
+
     def refused(self, refusal: Refusal) -> None:
-        """Write the request record with the decision deny, unless an allow was written before; the code is kept for `close`."""
+        """Write the request record with the decision deny, unless one was written before; the code is kept for `close`."""
         self._code = refusal.code
-        if refusal.error != refusal.problem.error:  # the code alone would say less
-            self._cause = refusal.error
+        if self._answer is None:
+            self._decision = DENY
+        if refusal.cause or refusal.error != refusal.problem.error:  # the code alone would say less
+            self._cause = refusal.cause or refusal.error
         if not self._held:
             self._book.missed(refusal)
-        elif self._answer is None and self._counted(refusal):
-            self._closed = True
+        elif self._answer is None and self._counted(refusal.code):
             self._book.release(self._held)
+            self._held = 0
         elif self._answer is None:
             exchange = self._exchange()
             self._write_request(exchange, self._book.members.unpermitted(exchange, refusal))
 
-    def _counted(self, refusal: Refusal) -> bool:
-        """Whether a stranger's refusal is one of too many, and was counted instead of being recorded."""
+    def answered(self) -> None:
+        """The gateway answers by itself what everybody may ask; of too many such answers only the number is recorded."""
+        if self._held and self._answer is None and self._counted("answered"):
+            self._book.release(self._held)
+            self._held = 0
+
+    def _counted(self, code: str) -> bool:
+        """Whether this is one of too many for a stranger, and was counted instead of being recorded."""
         book = self._book
         if self.principal is not None:
             return False
         clock = book.clock
-        return book.flood.takes(self.source, refusal.code, steady=clock.steady(), now=clock.now())
+        return book.flood.takes(self.source, code, steady=clock.steady(), now=clock.now())
 
     def close(self, outcome: Outcome) -> None:
         """Write the response record, and before it the request record if there is none yet. Once; never waits, never raises."""
         if self._closed:
             return
         self._closed = True
+        book = self._book
+        seconds = book.clock.steady() - self._began
+        if outcome.code is None:
+            outcome.code = self._code
+        book.traffic.count(self.upstream, self._decision, outcome, seconds, self._cause)
         if not self._held:
             return
-        book = self._book
         if self._answer is None:
             exchange = self._exchange()
             self._write_request(exchange, book.members.unpermitted(exchange, None))
         if self.head is not None and self._answer is not None:
-            if outcome.code is None:
-                outcome.code = self._code
             if outcome.error is None:
                 outcome.error = self._cause
-            seconds = book.clock.steady() - self._began
             book.append(book.members.closed(self._answer, outcome, self.credential, seconds))
             book.open.pop(self.request_id, None)
         book.release(self._held)
@@ -129,3 +164,7 @@ class Record:
         kept = min((len(answer) if answer.isascii() else len(answer.encode())) + CLOSING_REST, CLOSING)
         book.release(self._held - kept)
         self._held = kept
+
+
+def _unsynced() -> Refusal:
+    return Refusal("audit_unavailable", "The record of a request of high risk could not be brought to the disk.")

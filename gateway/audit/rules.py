@@ -1,7 +1,8 @@
 """What an operator writes under `audit`; knows nothing of how sinks and checkpoints work."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -93,6 +94,11 @@ class AuditRule(Config):
     checkpoint: CheckpointRule = CheckpointRule()
     """Signed checkpoints of the chain."""
 
+    def of_worker(self, number: int) -> Self:
+        """The same for a process that writes a chain of its own, beside that of its parent."""
+        sinks = {name: _of_worker(rule, number) for name, rule in self.sinks.items()}
+        return self.model_copy(update={"sinks": sinks})
+
     @property
     def log(self) -> file_sink.Config:
         """The configuration of the sink that keeps the chain."""
@@ -100,3 +106,16 @@ class AuditRule(Config):
             if isinstance(rule.choice.config, file_sink.Config):
                 return rule.choice.config
         raise LookupError("no sink keeps the chain")
+
+
+def worker_log(path: Path, number: int | str) -> Path:
+    """Where a worker writes: `audit-worker-2.jsonl` beside `audit.jsonl`; with `*` for the number, a pattern of all."""
+    return path.with_name(f"{path.stem}-worker-{number}{path.suffix}")
+
+
+def _of_worker(rule: SinkRule, number: int) -> SinkRule:
+    config = rule.choice.config
+    if not isinstance(config, file_sink.Config):
+        return rule
+    own = config.model_copy(update={"path": str(worker_log(Path(config.path), number))})
+    return SinkRule(Choice(rule.choice.name, own), rule.required)

@@ -1,6 +1,6 @@
 """What a sink is, and what more the one that keeps the chain can do; knows no sink by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,6 +51,9 @@ class Log(Sink, Protocol):
 
     def attest(self, note: str) -> None:
         """Keep this checkpoint beside the log once the lines put so far are on the disk."""
+
+    def sync(self, done: Callable[[bool], None]) -> None:
+        """Tell `done` when all lines put so far are on the disk, or that they could not be brought there."""
 
     async def flush(self) -> bool:
         """Write the lines put so far; false if that failed."""

@@ -47,14 +47,15 @@ def _check_address(text: str) -> str:
     return text
 
 
-def _check_socket(text: str) -> str:
+def check_socket(text: str) -> str:
+    """The text, if it names a Unix socket. Raises `ValueError`."""
     if not parse_address(text).path:
-        raise ValueError("expected a Unix socket such as unix:var/admin.sock, since operators are known by their user")
+        raise ValueError("expected a Unix socket such as unix:var/admin.sock, where callers are known by their user")
     return text
 
 
 AddressText = Annotated[str, AfterValidator(_check_address)]
 """`host:port`, `[IPv6]:port` or `unix:path`."""
 
-SocketText = Annotated[str, AfterValidator(_check_socket)]
+SocketText = Annotated[str, AfterValidator(check_socket)]
 """`unix:path`."""

@@ -10,8 +10,10 @@ from gateway.authority.ending import Endings
 from gateway.authority.exchange import Exchange, MayHold, Terms
 from gateway.authority.feed import Feed
 from gateway.authority.keys import SigningKey, load_or_create
+from gateway.authority.lending import Lending
 from gateway.authority.recording import Notes, Recorder
 from gateway.authority.rules import AuthorityRule
+from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.authority.tokens import TokenMaker
 from gateway.clock import Clock
@@ -33,22 +35,42 @@ class Authority:
         feed: Feed,
         exchange: Exchange,
         tasks: Tasks,
+        lending: Lending,
+        stops: Stops,
         endings: Endings,
-        recorder: Recorder,
     ) -> None:
         """Made by `start_authority`."""
         self.key: Final = key
         self.feed: Final = feed
         self.exchange: Final = exchange
         self.tasks: Final = tasks
-        self._store = store
-        self._endings = endings
-        self._recorder = recorder
+        self.lending: Final = lending
+        self.stops: Final = stops
+        self.store: Final = store
+        self.endings: Final = endings
+        self._recorder = endings.recorder
         self._running: list[asyncio.Task[None]] = []
 
     def run(self, clock: Clock) -> None:
         """Start the heartbeat and the sweep."""
-        self._running = [clock.spawn(self.feed.run(), "feed"), clock.spawn(self._sweep(clock), "sweep")]
+        parts = (
+            (self.feed.run(), "feed"),
+            (self.feed.watch(), "feed of others"),
+            (self.lending.run(), "lending"),
+            (self.lending.look_after(), "recalls"),
+            (self._sweep(clock), "sweep"),
+        )
+        self._running = [clock.spawn(work, name) for work, name in parts]
+
+    @property
+    def unrecorded(self) -> int:
+        """How many records wait for the audit log."""
+        return self._recorder.waiting
+
+    @property
+    def issuer(self) -> str:
+        """What it calls itself: the `iss` of its tokens."""
+        return self.feed.issuer
 
     def troubles(self) -> Sequence[str]:
         """Why the authority cannot do its work now, for readiness; nothing when it can."""
@@ -57,20 +79,28 @@ class Authority:
             found.append(f"{self._recorder.waiting} records wait for the audit log")
         return found
 
+    async def once(self, key: str, until: float, now: float) -> bool:
+        """See `Store.once`. Raises `StoreUnavailableError`."""
+        return await self.store.once(key, until, now)
+
     async def stop(self) -> None:
-        """Stop the heartbeat, record what waits, close the store. Stop its listeners before, and the audit log after."""
+        """Stop the heartbeat, take what gateways gave back, record what waits, close the store.
+
+        Stop its listeners before, and the audit log after.
+        """
+        await self.lending.settle()
         for task in self._running:
             task.cancel()
         for task in self._running:
             with suppress(asyncio.CancelledError):
                 await task
         self._recorder.catch_up()
-        await self._store.close()
+        await self.store.close()
 
     async def _sweep(self, clock: Clock) -> None:
         while True:
             with suppress(StoreUnavailableError):  # the heartbeat says so already
-                await self._endings.expire()
+                await self.endings.expire()
             await clock.sleep(_SWEEP)
 
 
@@ -79,6 +109,7 @@ async def start_authority(
     *,
     tenant: str,
     audience: str,
+    max_staleness: float,
     may_hold: MayHold,
     notes: Notes,
     resolve: Callable[[str], Path],
@@ -86,25 +117,53 @@ async def start_authority(
 ) -> Authority:
     """Open the store, load or make the key, and start the feed. Raises `DoorwardError` if any of it cannot be used.
 
-    `audience` is what every token carries in `aud`; `resolve` finds a path relative to the configuration.
+    `audience` is what every token carries in `aud`; `max_staleness` is after how many seconds without a heartbeat a gateway
+    stops; `resolve` finds a path relative to the configuration.
     """
     store = BACKENDS[rule.store.name].build(rule.store.config, resolve=resolve, clock=clock)
     try:
         await store.open()
         key = load_or_create(store.folder)
         feed = Feed(store, clock, issuer=rule.issuer, jwks=key.jwks())
-        epoch = await feed.start()
+        await feed.start()
     except BaseException:
         await store.close()
         raise
     recorder = Recorder(notes)
     endings = Endings(store=store, feed=feed, recorder=recorder, clock=clock)
     maker = TokenMaker(key, issuer=rule.issuer, audience=audience, prefix=rule.tokens.prefix)
-    terms = Terms(tenant=tenant, ttl=rule.tokens.ttl, max_ttl=rule.tokens.max_ttl, max_task=rule.tokens.max_task)
-    exchange = Exchange(
-        store=store, maker=maker, endings=endings, recorder=recorder, may_hold=may_hold, terms=terms, epoch=epoch, clock=clock
+    terms = Terms(
+        tenant=tenant,
+        ttl=rule.tokens.ttl,
+        max_ttl=rule.tokens.max_ttl,
+        max_task=rule.tokens.max_task,
+        proof=rule.proof == "required",
+        max_open=rule.tokens.max_open,
     )
-    tasks = Tasks(store=store, maker=maker, endings=endings, tenant=tenant, clock=clock)
-    authority = Authority(store=store, key=key, feed=feed, exchange=exchange, tasks=tasks, endings=endings, recorder=recorder)
+    exchange = Exchange(
+        store=store, maker=maker, endings=endings, recorder=recorder, may_hold=may_hold, terms=terms, feed=feed, clock=clock
+    )
+    tasks = Tasks(store=store, maker=maker, endings=endings, tenant=tenant, silence=rule.tokens.heartbeat, clock=clock)
+    lending = Lending(
+        store,
+        clock,
+        max_task=rule.tokens.max_task,
+        max_staleness=max_staleness,
+        families=store,
+        labelled=lambda task, labels: recorder.after_ending(
+            "task", {"event": "labelled", "tenant": tenant, "task": task, "labels": sorted(labels)}
+        ),
+    )
+    stops = Stops(store=store, endings=endings, tenant=tenant, clock=clock)
+    authority = Authority(
+        store=store,
+        key=key,
+        feed=feed,
+        exchange=exchange,
+        tasks=tasks,
+        lending=lending,
+        stops=stops,
+        endings=endings,
+    )
     authority.run(clock)
     return authority

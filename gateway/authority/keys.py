@@ -2,15 +2,17 @@
 
 import os
 import stat
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, final
 
+import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.utils import base64url_encode
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from gateway.errors import DoorwardError
 from gateway.identity.jose import VerificationKey
@@ -23,7 +25,7 @@ _COORDINATE_BYTES: Final = 32
 
 @final
 class SigningKey:
-    """An ES256 key pair. The private half never leaves this object except towards the signer."""
+    """An ES256 key pair, and the only signer. The private half is shown to nobody else."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         """`private` is a key on P-256."""
@@ -38,6 +40,15 @@ class SigningKey:
         """The public half, bound to its algorithm."""
         return VerificationKey(self.kid, ALGORITHM, self.private.public_key())
 
+    def sign(self, kind: str, claims: Mapping[str, object]) -> str:
+        """A JWT of these claims in compact form (RFC 7515 §7.1); `kind` is its `typ`."""
+        header = {"alg": ALGORITHM, "typ": kind, "kid": self.kid}
+        signed = b".".join((_base64url(orjson.dumps(header)), _base64url(orjson.dumps(claims))))
+        # What OpenSSL gives in DER stands in a JWS as two numbers of fixed length (RFC 7518 §3.4).
+        numbers = decode_dss_signature(self.private.sign(signed, ec.ECDSA(hashes.SHA256())))
+        signature = b"".join(number.to_bytes(_COORDINATE_BYTES, "big") for number in numbers)
+        return b".".join((signed, _base64url(signature))).decode()
+
     def jwks(self) -> Mapping[str, object]:
         """The public half as a JWK set (RFC 7517 §5)."""
         return {"keys": [{**self._jwk, "use": "sig", "alg": ALGORITHM, "kid": self.kid}]}
@@ -46,7 +57,7 @@ class SigningKey:
 def thumbprint(jwk: Mapping[str, str]) -> str:
     """The JWK thumbprint of an EC key (RFC 7638 §3): SHA-256 over its required members in their one order."""
     text = '{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}'.format_map(jwk)
-    return base64url_encode(sha256(text.encode()).digest()).decode()
+    return _base64url(sha256(text.encode()).digest()).decode()
 
 
 def load_or_create(beside: Path | None) -> SigningKey:
@@ -115,4 +126,8 @@ def _public_jwk(public: ec.EllipticCurvePublicKey) -> Mapping[str, str]:
 
 
 def _coordinate(number: int) -> str:
-    return base64url_encode(number.to_bytes(_COORDINATE_BYTES, "big")).decode()
+    return _base64url(number.to_bytes(_COORDINATE_BYTES, "big")).decode()
+
+
+def _base64url(octets: bytes) -> bytes:
+    return urlsafe_b64encode(octets).rstrip(b"=")

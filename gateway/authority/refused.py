@@ -5,8 +5,13 @@ from typing import Final
 INVALID_REQUEST: Final = "invalid_request"
 INVALID_GRANT: Final = "invalid_grant"
 INVALID_SCOPE: Final = "invalid_scope"
+INVALID_PROOF: Final = "invalid_dpop_proof"
+"""RFC 9449 §5."""
 INVALID_TARGET: Final = "invalid_target"
+INVALID_DETAILS: Final = "invalid_authorization_details"
 UNAUTHORIZED_CLIENT: Final = "unauthorized_client"
+TOO_MANY: Final = "too_many_tasks"
+"""Not a code of OAuth: the request is in order, and may be again when tasks have ended."""
 
 
 class RefusedError(Exception):

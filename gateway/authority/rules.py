@@ -1,14 +1,16 @@
 """The authority and its operators, as written in the configuration; starts nothing and opens nothing."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.authority.addresses import AddressText, SocketText
-from gateway.http.tls_rule import ListenerTlsRule
-from gateway.kind import Choice, Config, Duration, OneOf
+from gateway.authority.addresses import AddressText, SocketText, check_socket
+from gateway.http.tls_rule import FileText, ListenerTlsRule
+from gateway.kind import Choice, Config, Count, Duration, OneOf
+from gateway.model import AgentPattern
 from gateway.stores.backends import BACKENDS, sqlite
+from gateway.stores.store import MOST_OPEN
 
 
 def _check_issuer(text: str) -> str:
@@ -27,6 +29,11 @@ def _check_issuer(text: str) -> str:
     return text
 
 
+def _check_asker(text: str) -> str:
+    AgentPattern.parse(text)
+    return text
+
+
 class TokensRule(Config):
     """How long task tokens and tasks live."""
 
@@ -36,6 +43,10 @@ class TokensRule(Config):
     """The longest that a grant may ask for."""
     max_task: Duration = 8 * 3600.0
     """How long a task may be renewed; then it has expired."""
+    max_open: Annotated[Count, Field(ge=1, le=100_000)] = MOST_OPEN
+    """How many open tasks an agent may have; further ones are not opened."""
+    heartbeat: Annotated[Duration, Field(ge=1)] = 120.0
+    """A task that has sent a heartbeat ends when none follows for so long; one that never sends any lives without."""
     prefix: Annotated[str, Field(pattern="^[a-z][a-z0-9]{1,14}_$")] = "dwt_"
     """What every task token begins with, so that scanners find leaked ones."""
 
@@ -46,24 +57,90 @@ class TokensRule(Config):
         return self
 
 
-class AuthorityRule(Config):
-    """The token service: where it listens, what it calls itself, and where it keeps tasks."""
+class GatewaysRule(Config):
+    """Who may follow the feed of revocations: gateways that run elsewhere than the authority."""
 
-    listen: Annotated[tuple[AddressText, ...], Field(min_length=1)] = ("127.0.0.1:8081", "unix:var/authority.sock")
+    users: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()
+    """Users of this host, over the authority's Unix socket; the user that Doorward runs as is always one."""
+    certificates: tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...] = ()
+    """Names in client certificates, over TLS: a SPIFFE ID or a DNS name as it stands there. Needs `authority.tls.client_ca`."""
+
+
+def _check_remote(text: str) -> str:
+    if text.startswith("unix:"):
+        return check_socket(text)
+    if not text.startswith("https://"):
+        raise ValueError("expected https:// and the address of an authority, or unix: and the path of its socket")
+    return _check_issuer(text)
+
+
+def _own_listen(values: dict[str, Any]) -> tuple[str, ...]:
+    return () if values.get("remote") else ("127.0.0.1:8081", "unix:var/authority.sock")
+
+
+def _own_issuer(values: dict[str, Any]) -> str:
+    remote = values.get("remote") or ""
+    return remote if remote.startswith("https://") else "http://127.0.0.1:8081"
+
+
+_OF_REMOTE: Final = frozenset(("remote", "ca", "certificate", "key", "issuer", "tokens"))
+
+
+class AuthorityRule(Config):
+    """The token service: where it listens, what it calls itself, and where it keeps tasks; or where another one is."""
+
+    remote: Annotated[str, AfterValidator(_check_remote)] | None = None
+    """Another authority, as `https://host:port` or `unix:path`. Then only a gateway runs here (a sidecar), which follows its
+    feed; beside it only `issuer`, `tokens.prefix` and the three files below mean anything."""
+    ca: FileText | None = None
+    """With `remote`: a file of PEM certificates that its certificate is verified with, instead of the system's."""
+    certificate: FileText | None = None
+    """With `remote`: this gateway's own certificate, as PEM, which stands in `authority.gateways` there."""
+    key: FileText | None = None
+    """With `remote`: the private key of that certificate, as PEM without a password."""
+    listen: Annotated[tuple[AddressText, ...], Field(min_length=1)] = Field(default_factory=_own_listen)
     """Where agents reach it: `host:port` or `unix:path`. The `unix` identity needs a Unix socket."""
     tls: ListenerTlsRule | None = None
     """TLS on every address of `listen` but Unix sockets. Without it tokens cross the network in the clear."""
-    issuer: Annotated[str, AfterValidator(_check_issuer)] = "http://127.0.0.1:8081"
-    """The `iss` of every task token: the address under which its keys are found."""
+    gateways: GatewaysRule = GatewaysRule()
+    """Who may follow the feed of revocations: gateways that run elsewhere than the authority."""
+    issuer: Annotated[str, AfterValidator(_check_issuer)] = Field(default_factory=_own_issuer)
+    """The `iss` of every task token: the address under which its keys are found; that of `remote` if it is an address."""
     store: Annotated[Choice, OneOf("store", BACKENDS)] = Choice("sqlite", sqlite.Config(path="var/doorward.db"))
     """Where tasks and revocations are kept."""
     tokens: TokensRule = TokensRule()
     """How long task tokens and tasks live."""
+    proof: Literal["optional", "required"] = "optional"
+    """`required` issues only tokens that are bound: to the key of a DPoP proof, or to the client certificate of the connection.
+    A certificate binds otherwise only where `gateway.tls.client_ca` lets agents show it to the gateway too."""
+
+    askers: tuple[Annotated[str, AfterValidator(_check_asker)], ...] = ()
+    """Who may ask the policy about other agents (AuthZEN `/access/v1/evaluation`): SPIFFE IDs, exact or with a trailing `/*`.
+    Every agent may ask about itself."""
+
+    @model_validator(mode="after")
+    def _check_sides(self) -> Self:
+        files = [name for name in ("ca", "certificate", "key") if getattr(self, name) is not None]
+        if self.remote is None:
+            if files:
+                raise ValueError(f"`{files[0]}` is for an authority elsewhere; say where it is with `remote`")
+            if self.gateways.certificates and (self.tls is None or self.tls.client_ca is None):
+                raise ValueError("`gateways.certificates` needs `tls` with `client_ca`, or nobody can show a certificate")
+        elif own := sorted(self.model_fields_set - _OF_REMOTE):
+            raise ValueError(f"`{own[0]}` is of an authority here, and `remote` says that there is none; remove one of them")
+        elif self.remote.startswith("https://") and not {"certificate", "key"} <= set(files):
+            raise ValueError("an authority is followed with a client certificate: `certificate` and `key` are missing")
+        elif self.remote.startswith("unix:") and files:
+            raise ValueError(f"`{files[0]}` is of no use on a Unix socket, where users are known by the kernel")
+        return self
 
 
 class AdminRule(Config):
-    """Where operators list and revoke tasks."""
+    """Where operators list and revoke tasks, and where others see how Doorward is."""
 
+    listen: AddressText | None = None
+    """Where anybody who can connect reads `/healthz`, `/readyz` and `/metrics`, over HTTP without TLS: `host:port` or
+    `unix:path`. None of them shows a secret, a token or what was in a request."""
     socket: SocketText = "unix:var/admin.sock"
     """The Unix socket of `doorward task`; only the user that Doorward runs as may open it (mode 0600)."""
     operators: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()

@@ -1,12 +1,13 @@
 """Makes task tokens and reads its own back; knows the claims of a token, not whether its task still lives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, final
 
-import jwt
-
-from gateway.authority.keys import ALGORITHM, SigningKey
+from gateway.authority.keys import SigningKey
 from gateway.identity.jose import TOKEN_BYTES, TokenProblem, read, verify
+from gateway.model import Binding
 from gateway.stores.store import IssuedToken, TaskRow
 
 TYPE: Final = "at+jwt"
@@ -25,11 +26,69 @@ class OwnToken:
     task: str
     agent: str
     subject: str
+    intents: frozenset[str]
     expires: float
+    may_act: str | None
     claims: dict[str, Any]
 
     def __repr__(self) -> str:
         return f"OwnToken({self.id})"
+
+
+class Narrowed(NamedTuple):
+    """Where and by whom alone a token can be used.
+
+    `resource` is the URL of an upstream. With `may_act` the token is for this authority alone, as the subject token of that
+    agent: whoever gets hold of it can call nothing with it. `binding` is what its user has to hold, `claims` are those of its
+    agent that policy reads.
+    """
+
+    resource: str | None = None
+    may_act: str | None = None
+    binding: Binding | None = None
+    claims: Mapping[str, object] = MappingProxyType({})
+
+
+EVERYWHERE: Final = Narrowed()
+
+
+def details_of(task: TaskRow, intents: tuple[str, ...]) -> dict[str, object]:
+    """What a token is for (RFC 9396 §7), as it is told to whoever gets it: intents, and the task's params and limits."""
+    details: dict[str, object] = {"type": "agent_task", "intents": list(intents)}
+    if task.params:
+        details["params"] = dict(task.params)
+    if task.limits:
+        details["limits"] = dict(task.limits)
+    return details
+
+
+def _carried(task: TaskRow, intents: tuple[str, ...]) -> dict[str, object]:
+    """The same with what gateways have to know: who opened the task if not the agent itself, and what stands above it."""
+    details = details_of(task, intents)
+    if task.starter != task.agent:
+        details["starter"] = task.starter
+    if task.met:
+        details["met"] = list(task.met)
+    if task.above:
+        details["above"] = [{"task": above.task, "limits": dict(above.limits)} for above in task.above]
+    return details
+
+
+def confirmation(binding: Binding) -> dict[str, str]:
+    """The `cnf` of a bound token (RFC 7800 §3, RFC 9449 §6.1, RFC 8705 §3.1)."""
+    both = {"jkt": binding.jkt, "x5t#S256": binding.certificate}
+    return {member: value for member, value in both.items() if value is not None}
+
+
+def _actors(task: TaskRow) -> dict[str, object]:
+    """Who acts (RFC 8693 §4.1): the agent, and within it the agents of the tasks above, which is history and nothing more."""
+    agents = [task.agent]
+    agents += [above.agent for above in task.above]
+    chain: dict[str, object] = {}
+    for agent, below in zip(reversed(agents), [None, *reversed(agents)], strict=False):
+        if agent != below:
+            chain = {"sub": agent, "act": chain} if chain else {"sub": agent}
+    return chain
 
 
 @final
@@ -43,13 +102,16 @@ class TokenMaker:
         self._audience = audience
         self._prefix = prefix
 
-    def mint(self, issued: IssuedToken, task: TaskRow, intents: tuple[str, ...], *, policy: str, epoch: str, now: float) -> str:
+    def mint(
+        self, issued: IssuedToken, task: TaskRow, intents: tuple[str, ...], *, policy: str, epoch: str, now: float,
+        narrowed: Narrowed = EVERYWHERE,
+    ) -> str:  # fmt: skip
         """The token of a task for some of its intents. Raises `TokenTooLargeError`."""
-        claims = {
+        claims: dict[str, object] = {
             "iss": self._issuer,
-            "aud": self._audience,
+            "aud": self._audience if narrowed.resource is None else [self._audience, narrowed.resource],
             "sub": task.subject,
-            "act": {"sub": task.agent},
+            "act": _actors(task),
             "client_id": task.agent,
             "jti": issued.id,
             "iat": int(now),
@@ -60,10 +122,16 @@ class TokenMaker:
             "epoch": epoch,
             "tenant": task.tenant,
             "scope": " ".join(intents),
-            "authorization_details": [{"type": "agent_task", "intents": list(intents)}],
+            "authorization_details": [_carried(task, intents)],
             "policy": policy,
         }
-        signed = jwt.encode(claims, self._key.private, ALGORITHM, headers={"typ": TYPE, "kid": self._key.kid})
+        if narrowed.may_act is not None:
+            claims |= {"aud": self._issuer, "may_act": {"sub": narrowed.may_act}}
+        if narrowed.claims:
+            claims["agent_claims"] = dict(narrowed.claims)
+        if narrowed.binding is not None:
+            claims["cnf"] = confirmation(narrowed.binding)
+        signed = self._key.sign(TYPE, claims)
         if len(signed) > TOKEN_BYTES:
             raise TokenTooLargeError
         return self._prefix + signed
@@ -82,13 +150,22 @@ class TokenMaker:
         except (TokenProblem, UnicodeEncodeError):
             return None
         claims = dict(jws.claims)
-        if (
-            jws.kind != TYPE
-            or jws.kid != self._key.kid
-            or claims.get("iss") != self._issuer
-            or claims.get("aud") != self._audience
-        ):
+        if jws.kind != TYPE or jws.kid != self._key.kid or claims.get("iss") != self._issuer or not self._is_named(claims):
             return None
         if now >= claims["exp"]:
             return None
-        return OwnToken(claims["jti"], claims["txn"], claims["act"]["sub"], claims["sub"], claims["exp"], claims)
+        return OwnToken(
+            id=claims["jti"],
+            task=claims["txn"],
+            agent=claims["act"]["sub"],
+            subject=claims["sub"],
+            intents=frozenset(claims["scope"].split(" ")),
+            expires=claims["exp"],
+            may_act=claims["may_act"]["sub"] if "may_act" in claims else None,
+            claims=claims,
+        )
+
+    def _is_named(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the token is for our gateways, or for this authority."""
+        audience = claims.get("aud")
+        return audience == self._issuer or self._audience in (audience if isinstance(audience, list) else [audience])

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError, DoorwardError, Flaw
-from gateway.settings.compile import Compiled, compile_configuration
+from gateway.settings.compile import compile_configuration
+from gateway.settings.compiled import Compiled
 from gateway.settings.load import Loaded, load
+from gateway.settings.review import findings
 
 SUMMARY = "validate a configuration; every mistake with its line and column"
 
@@ -31,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for warning in compiled.warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
+    for finding in findings(loaded):
+        print(f"{finding.file}:{finding.line}:{finding.column}: note: {finding.message}", file=sys.stderr)
     print(json.dumps([]) if arguments.json else f"{file}: ok ({_summary(loaded)})")
     return 0
 

@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     inject = parser.add_mutually_exclusive_group(required=True)
     inject.add_argument("--header", metavar="HEADER", help="the API takes its key in this header, such as X-Api-Key")
     inject.add_argument("--bearer", action="store_true", help="the API takes its key as Authorization: Bearer")
+    parser.add_argument("--mcp", action="store_true", help="the upstream is a server of MCP, and the URL is its endpoint")
     secret = parser.add_mutually_exclusive_group(required=True)
     secret.add_argument("--secret-env", metavar="VARIABLE", help="the key is in this environment variable of `doorward serve`")
     secret.add_argument("--secret-file", metavar="PATH", help="the key is in this file")
@@ -83,6 +84,7 @@ def _start(arguments: argparse.Namespace, file: Path, agents: tuple[str, ...]) -
         agents=agents,
         today=today,
         expires=today + _EXCEPTION,
+        mcp=arguments.mcp,
     )
 
 
@@ -131,15 +133,15 @@ def _agents(loaded: Loaded) -> tuple[str, ...]:
 
 
 def _add(loaded: Loaded, start: Start) -> None:
-    file, before, names = loaded.file, loaded.positions.value, values(start)
+    file, before, names = loaded.file, loaded.own.value, values(start)
     for section, added in names.items():
         for name in added:
-            if name in _names(before[section]):
+            if name in _names(loaded.positions.value.get(section)):
                 raise DoorwardError(f"{file} already has '{name}' under '{section}'; choose another --name")
     text = file.read_bytes().decode()
-    extended = insert(text, loaded.positions, entries(start))
+    extended = insert(text, loaded.own, entries(start))
     try:
-        after = load_text(extended.removeprefix("\ufeff"), file).positions.value
+        after = load_text(extended.removeprefix("\ufeff"), file).own.value
     except ConfigurationError as error:
         raise DoorwardError(f"nothing was written: with the addition, {error.flaws[0].message}") from None
     if not is_only_extended(before, after, names):
@@ -190,10 +192,15 @@ def _create(file: Path, start: Start) -> list[str]:
 
 def _say(arguments: argparse.Namespace, file: Path, start: Start, written: Sequence[str]) -> None:
     option = "" if str(file) == "doorward.yaml" else f" -c {file}"
-    token = f"doorward token{option} --intent {start.name}.read"
+    token = f"doorward token{option} --intent {start.intents[0]}"
     gateway = load(file).document.gateway
-    headers = f'-H "Authorization: Bearer $({token})" -H "{gateway.intent_header}: {start.name}.read"'
-    commands = [f"doorward serve{option}", f"curl {headers} {gateway.url}/{start.name}/"]
+    headers = f'-H "Authorization: Bearer $({token})"'
+    if start.mcp:
+        ping = """-H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"ping"}'"""
+        call = f"curl {headers} -H 'Accept: application/json, text/event-stream' {ping} {gateway.url}/{start.name}"
+    else:
+        call = f'curl {headers} -H "{gateway.intent_header}: {start.intents[0]}" {gateway.url}/{start.name}/'
+    commands = [f"doorward serve{option}", call]
     if arguments.json:
         print(json.dumps({"written": written, "next": commands}))
         return

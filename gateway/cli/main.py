@@ -20,9 +20,17 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "gateway.cli.serve",
     "demo": "gateway.cli.demo",
     "check": "gateway.cli.check",
+    "explain": "gateway.cli.explain",
+    "test": "gateway.cli.test",
+    "plan": "gateway.cli.plan",
+    "flips": "gateway.cli.flips",
+    "reload": "gateway.cli.reload",
     "schema": "gateway.cli.schema",
+    "run": "gateway.cli.run",
     "token": "gateway.cli.token",
     "task": "gateway.cli.task",
+    "revoke": "gateway.cli.revoke",
+    "restore": "gateway.cli.restore",
     "audit": "gateway.cli.audit",
 }
 

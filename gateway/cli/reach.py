@@ -1,29 +1,26 @@
 """How commands reach a running Doorward, over TCP or a Unix socket; knows no command and no meaning of an answer."""
 
 import argparse
+import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.authority.addresses import Address, parse_address
+from gateway.cli.call import Place, call
 from gateway.errors import DoorwardError
-from gateway.fetch import Fetch, FetchError
-from gateway.settings.load import load
+
+if TYPE_CHECKING:
+    from gateway.authority.addresses import Address
+    from gateway.settings.load import Loaded
 
 VARIABLE: Final = "DOORWARD_AUTHORITY"
-"""Names the authority as `unix:PATH` or as a URL; then no configuration is needed."""
+"""Names the authority as `unix:PATH` or as a URL; then no configuration is needed, and none of what reads one is loaded."""
 
-_OK: Final = range(200, 300)
+_UNIX: Final = "unix:"
 _TOKEN_BYTES: Final = 16 * 1024
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 what listens everywhere is reached on this host
-
-
-class Place(NamedTuple):
-    """Where to send requests: the URL in front of every path, and the Unix socket if it is one."""
-
-    url: str
-    unix: str | None
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +36,7 @@ def authority_place(config: Path, *, peer: bool) -> Place:
     Raises `DoorwardError`.
     """
     named = os.environ.get(VARIABLE)
-    if named:
-        place = _named(named)
-    else:
-        loaded = load(config)
-        addresses = [parse_address(text) for text in loaded.document.authority.listen]
-        chosen = next((address for address in addresses if address.path), addresses[0])
-        if chosen.path or loaded.document.authority.tls is None:
-            place = _at(chosen._replace(path=str(loaded.resolve(chosen.path)) if chosen.path else ""))
-        else:  # its certificate is for the name in its own address
-            place = Place(loaded.document.authority.issuer, None)
+    place = _named(named) if named else _configured(_load(config))
     if peer and place.unix is None:
         raise DoorwardError(
             "over TCP the authority cannot tell who you are; give --identity-token FILE, or use its Unix socket"
@@ -58,8 +46,10 @@ def authority_place(config: Path, *, peer: bool) -> Place:
 
 def admin_place(config: Path) -> Place:
     """The admin socket of the configuration. Raises `DoorwardError`."""
-    loaded = load(config)
-    return _at(Address(path=str(loaded.resolve(parse_address(loaded.document.admin.socket).path))))
+    from gateway.authority.addresses import parse_address  # noqa: PLC0415 as below
+
+    loaded = _load(config)
+    return Place("http://doorward", str(loaded.resolve(parse_address(loaded.document.admin.socket).path)))
 
 
 def read_token(file: Path) -> str:
@@ -77,37 +67,47 @@ def read_token(file: Path) -> str:
 
 
 async def ask(
-    place: Place, method: str, path: str, *, form: Mapping[str, str] | None = None, bearer: str | None = None
+    place: Place,
+    method: str,
+    path: str,
+    *,
+    form: Mapping[str, str] | None = None,
+    body: Mapping[str, object] | None = None,
+    bearer: str | None = None,
 ) -> Mapping[str, Any]:
     """Send one request and return the members of its answer. Raises `DoorwardError` with what the other side says."""
-    headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-    async with Fetch() as fetch:
-        try:
-            got = await fetch.request(method, place.url + path, form=form, headers=headers, unix=place.unix)
-        except FetchError as error:
-            raise DoorwardError(f"{error}; is doorward serve running there, and may your user reach it?") from None
-    members = got.json()
-    if not isinstance(members, dict):
-        raise DoorwardError("the answer is not one of Doorward")
-    if got.status not in _OK:
-        raise DoorwardError(str(members.get("error_description", f"the answer has status {got.status}")))
-    return members
+    return await asyncio.to_thread(partial(call, place, method, path, form=form, body=body, bearer=bearer))
+
+
+def _load(config: Path) -> "Loaded":
+    from gateway.settings.load import load  # noqa: PLC0415 who names the authority otherwise needs no configuration
+
+    return load(config)
+
+
+def _configured(loaded: "Loaded") -> Place:
+    from gateway.authority.addresses import parse_address  # noqa: PLC0415 the same
+
+    remote = loaded.document.authority.remote
+    if remote is not None and remote.startswith("https://"):
+        return Place(remote, None)
+    addresses = [parse_address(text) for text in ([remote] if remote else loaded.document.authority.listen)]
+    chosen = next((address for address in addresses if address.path), addresses[0])
+    if chosen.path:
+        return Place("http://doorward", str(loaded.resolve(chosen.path)))
+    if loaded.document.authority.tls is None:
+        return Place(_url(chosen), None)
+    return Place(loaded.document.authority.issuer, None)  # its certificate is for the name in its own address
 
 
 def _named(text: str) -> Place:
     if text.startswith(("http://", "https://")):
         return Place(text.rstrip("/"), None)
-    try:
-        address = parse_address(text)
-    except ValueError:
-        address = Address()
-    if not address.path:
+    if not text.startswith(_UNIX) or text == _UNIX:
         raise DoorwardError(f"{VARIABLE} has to be unix:PATH, http://... or https://...")
-    return _at(address)
+    return Place("http://doorward", text.removeprefix(_UNIX))
 
 
-def _at(address: Address) -> Place:
-    if address.path:
-        return Place("http://doorward", address.path)
+def _url(address: "Address") -> str:
     host = _EVERYWHERE.get(address.host, address.host)
-    return Place(f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}", None)
+    return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"

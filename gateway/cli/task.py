@@ -1,4 +1,4 @@
-"""`doorward task`: lists, shows and revokes tasks for operators, completes and fails them for agents; keeps no task itself."""
+"""`doorward task`: lists, shows and revokes tasks for operators, starts and ends them for agents; keeps no task itself."""
 
 import argparse
 import asyncio
@@ -10,12 +10,14 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from gateway.cli.reach import add_config, admin_place, ask, authority_place, read_token
+from gateway.cli.wishes import add_identity, add_wishes, as_client, details_of
 from gateway.errors import DoorwardError
 from gateway.stores.store import PAGE, STATES
 
-SUMMARY: Final = "list, show, complete, fail, revoke tasks"
+SUMMARY: Final = "list, show, start, complete, fail, revoke tasks"
 
 _COLUMNS: Final = ("task", "state", "agent", "intents", "opened", "ended", "cause")
+_OF_AGENTS: Final = ("heartbeat", "complete", "fail")
 _TASK = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
@@ -28,15 +30,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=int, default=100, metavar="N", help=f"at most N tasks, up to {PAGE} (default: 100)")
     show = actions.add_parser("show", help="one task, for operators")
     revoke = actions.add_parser("revoke", help="end a task now with everything issued for it, for operators")
+    start = actions.add_parser("start", help="open a task for an agent, which joins it with: doorward token --task ID")
+    start.add_argument("--agent", required=True, metavar="SPIFFE-ID", help="the agent that the task is for")
+    add_wishes(start)
+    add_identity(start)
+    heartbeat = actions.add_parser("heartbeat", help="say that the work goes on, for its agent or starter")
     complete = actions.add_parser("complete", help="end a task as done, for its agent or starter")
     fail = actions.add_parser("fail", help="end a task as failed, for its agent or starter")
-    for action in (show, revoke, complete, fail):
+    for action in (show, revoke, heartbeat, complete, fail):
         action.add_argument("task", metavar="ID", help="the id of the task")
-    for action in (complete, fail):
+    for action in (heartbeat, complete, fail):
         proof = action.add_mutually_exclusive_group()
         proof.add_argument("--identity-token", type=Path, metavar="FILE", help="prove who you are with the JWT in FILE")
         proof.add_argument("--task-token", type=Path, metavar="FILE", help="prove it with the task's own token in FILE")
-    for action in (listing, show, revoke, complete, fail):
+    for action in (listing, show, revoke, start, heartbeat, complete, fail):
         add_config(action)
 
 
@@ -44,15 +51,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Do one action and print the task or the tasks."""
     if arguments.action == "list":
         return _list(arguments)
-    if _TASK(arguments.task) is None:
-        raise DoorwardError("a task is named by 32 hexadecimal digits; doorward task list shows them")
-    if arguments.action in ("complete", "fail"):
+    if arguments.action == "start":
+        return _start(arguments)
+    path = task_path(arguments.task)
+    if arguments.action in _OF_AGENTS:
         task = _end(arguments)
     else:
         method, ending = ("GET", "") if arguments.action == "show" else ("POST", "/revoke")
-        task = asyncio.run(ask(admin_place(arguments.config), method, f"/tasks/{arguments.task}{ending}"))
+        task = asyncio.run(ask(admin_place(arguments.config), method, path + ending))
     print(json.dumps(task) if arguments.json else _sheet(task))
     return 0
+
+
+def task_path(task: str, ending: str = "") -> str:
+    """The path of one task. Raises `DoorwardError` for what is no id."""
+    if _TASK(task) is None:
+        raise DoorwardError("a task is named by 32 hexadecimal digits; doorward task list shows them")
+    return f"/tasks/{task}{ending}"
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -62,6 +77,22 @@ def _list(arguments: argparse.Namespace) -> int:
     query = urlencode({name: value for name, value in wanted.items() if value})
     page = asyncio.run(ask(admin_place(arguments.config), "GET", f"/tasks?{query}"))
     print(json.dumps(page) if arguments.json else _table(page["tasks"]))
+    return 0
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    """Print nothing but the id of the new task; with `--json` all of it."""
+    if not arguments.intent:
+        raise DoorwardError("say with --intent what the task is for")
+    form = {
+        "agent": arguments.agent,
+        "scope": " ".join(arguments.intent),
+        "authorization_details": details_of(arguments),
+        **as_client(arguments.identity_token),
+    }
+    place = authority_place(arguments.config, peer=arguments.identity_token is None)
+    task = asyncio.run(ask(place, "POST", "/tasks", form={name: value for name, value in form.items() if value}))
+    print(json.dumps(task) if arguments.json else task["task"])
     return 0
 
 
@@ -87,7 +118,9 @@ def _sheet(task: Mapping[str, Any]) -> str:
 def _cell(task: Mapping[str, Any], name: str) -> str:
     value = task[name]
     if isinstance(value, list):
-        return " ".join(value)
+        return " ".join(value) or "-"
+    if isinstance(value, dict):
+        return " ".join(f"{key}={each}" for key, each in value.items()) or "-"
     if name in ("opened", "ended", "ends") and value:
         return f"{value[:10]} {value[11:19]}"
     return "-" if value is None else str(value)

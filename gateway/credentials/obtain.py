@@ -1,7 +1,7 @@
 """The eighth step: the credential for a permit, fresh and still permitted; knows nothing of the request it is for."""
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, final
 
 from gateway.clock import Clock
@@ -62,7 +62,7 @@ class ManagedCredential:
         self.injector: Final = injector
         self.ends: Final = ends
         self._key: Final = key
-        self._scrubbed: Final = scrubbed
+        self.scrubbed: Final = scrubbed
         self._secret: Secret | None = None
         self._credential: Credential | None = None
 
@@ -71,7 +71,7 @@ class ManagedCredential:
         secret = self.source.current()
         if self._credential is None or secret is not self._secret:
             lines = Secret(self.injector.lines(secret))
-            scrubber = SecretScrubber(self.injector.to_scrub(secret)) if self._scrubbed else None
+            scrubber = SecretScrubber(self.injector.to_scrub(secret)) if self.scrubbed else None
             self._credential = Credential(self.name, self._fingerprint(secret), self.injector.places, lines, scrubber)
             self._secret = secret
         return self._credential
@@ -91,9 +91,14 @@ class Credentials:
         self.managed: Final = managed
         self._clock: Final = clock
 
-    def troubles(self) -> Iterator[str]:
-        """A sentence for each credential that has no usable secret now, so that its requests would be refused."""
+    def troubles(self, known: Collection[Source] = ()) -> Iterator[str]:
+        """A sentence for each credential that has no usable secret now, so that its requests would be refused.
+
+        Sources that are `known` are not asked.
+        """
         for name, managed in self.managed.items():
+            if managed.source in known:
+                continue
             try:
                 managed.credential()
             except (SecretUnavailableError, UnfitSecretError) as error:

@@ -1,19 +1,22 @@
 """What operators see and do over the admin socket; knows them by their user, and nothing of agents' identities."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.clock import Clock
 from gateway.endpoints.answers import AnswerError, answer, answer_errors
 from gateway.endpoints.authority import TASK
 from gateway.endpoints.callers import peer_of
 from gateway.endpoints.forms import invalid
+from gateway.endpoints.health import Health, HealthEndpoints
 from gateway.endpoints.sites import BODY
+from gateway.endpoints.stops import MARK, StopEndpoints
 from gateway.endpoints.task_document import task_document
 from gateway.errors import DoorwardError
 from gateway.identity.local_users import user_id
@@ -24,8 +27,8 @@ _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)-([0-9a-f]{32})").fullmatch
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 _PUBLIC: Final = frozenset(("/healthz", "/readyz"))
 
-Readiness = Callable[[], Sequence[str]]
-"""Why this Doorward is not ready; nothing when it is."""
+Reload = Callable[[str, bool], Awaitable[Mapping[str, object]]]
+"""Reads the configuration again for an operator, who may have confirmed that many tasks end. Raises `DoorwardError`."""
 
 
 def operators_of(names: Iterable[str]) -> Mapping[int, str]:
@@ -39,9 +42,18 @@ def operators_of(names: Iterable[str]) -> Mapping[int, str]:
     return operators
 
 
-def admin_application(tasks: Tasks, *, operators: Mapping[int, str], readiness: Readiness, clock: Clock) -> web.Application:
+def admin_application(
+    tasks: Tasks,
+    stops: Stops,
+    *,
+    operators: Mapping[int, str],
+    health: Health,
+    reload: Reload,
+    clock: Clock,
+) -> web.Application:
     """The application behind the admin socket. `operators` maps user ids to user names."""
-    endpoints = AdminEndpoints(tasks, operators=operators, readiness=readiness, clock=clock)
+    endpoints = AdminEndpoints(tasks, operators=operators, reload=reload, clock=clock)
+    stopping = StopEndpoints(stops, endpoints.operator, clock)
 
     @web.middleware
     async def only_operators(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -53,8 +65,11 @@ def admin_application(tasks: Tasks, *, operators: Mapping[int, str], readiness: 
             web.get("/tasks", endpoints.page),
             web.get(f"/tasks/{TASK}", endpoints.show),
             web.post(f"/tasks/{TASK}/revoke", endpoints.revoke),
-            web.get("/healthz", endpoints.healthz),
-            web.get("/readyz", endpoints.readyz),
+            web.post("/reload", endpoints.reload),
+            web.get("/revocations", stopping.page),
+            web.post("/revocations", stopping.post),
+            web.delete(f"/revocations/{MARK}", stopping.delete),
+            *HealthEndpoints(health, clock).routes(),
         ]
     )
     return application
@@ -64,11 +79,18 @@ def admin_application(tasks: Tasks, *, operators: Mapping[int, str], readiness: 
 class AdminEndpoints:
     """Lists, shows and revokes tasks."""
 
-    def __init__(self, tasks: Tasks, *, operators: Mapping[int, str], readiness: Readiness, clock: Clock) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        *,
+        operators: Mapping[int, str],
+        reload: Reload,
+        clock: Clock,
+    ) -> None:
         """See `admin_application`."""
         self._tasks = tasks
         self._operators = operators
-        self._readiness = readiness
+        self._reload = reload
         self._clock = clock
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -84,25 +106,27 @@ class AdminEndpoints:
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """`POST /tasks/{id}/revoke`: end a task now; one that has ended stays as it is."""
-        task = await self._tasks.revoke(request.match_info["task"], self._operator(request))
+        task = await self._tasks.revoke(request.match_info["task"], self.operator(request))
         return answer(task_document(task, self._clock))
 
-    async def healthz(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /healthz`: this answers as long as the program runs."""
-        return answer({"status": "ok"})
-
-    async def readyz(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /readyz`: 503 with the reasons while requests would be refused."""
-        reasons = [*self._readiness()]
-        return answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    async def reload(self, request: web.Request) -> web.StreamResponse:
+        """`POST /reload?confirm=true`: read the configuration again; 409 with its flaws if it is refused."""
+        if request.query_string not in ("", "confirm=true"):
+            raise invalid("The only parameter is confirm=true.")
+        try:
+            done = await self._reload(self.operator(request), request.query_string != "")
+        except DoorwardError as error:
+            raise AnswerError(409, "configuration_refused", str(error)) from None
+        return answer(done)
 
     async def only_operators(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Pass on what comes from an operator, or asks only how this program is."""
         if request.path not in _PUBLIC:
-            self._operator(request)
+            self.operator(request)
         return await handler(request)
 
-    def _operator(self, request: web.Request) -> str:
+    def operator(self, request: web.Request) -> str:
+        """The operator who asks. Raises `AnswerError`."""
         peer = peer_of(request)
         operator = None if peer is None else self._operators.get(peer.uid)
         if operator is None:

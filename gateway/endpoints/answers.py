@@ -1,16 +1,17 @@
 """Turns what the authority says into HTTP answers, errors included; knows no endpoint."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
-from gateway.authority.refused import RefusedError
+from gateway.authority.refused import TOO_MANY, RefusedError
 from gateway.errors import Refusal
 from gateway.stores.store import StoreUnavailableError, TaskEndedError, TaskUnknownError
 
-_RETRY_AFTER: Final = "2"
+_LATER: Final = {"Retry-After": "2"}
 # RFC 6749 §5.1: whatever holds a token, and what says why there is none, stays out of every cache.
 _NO_STORE: Final = {"Server": "doorward", "Cache-Control": "no-store", "Pragma": "no-cache"}
 _STATUS_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
@@ -19,6 +20,9 @@ _STATUS_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     408: ("request_timeout", "Send the whole request at once."),
     413: ("request_too_large", "Send a request of at most 64 KiB."),
 }
+
+
+_ERROR: Final = web.ResponseKey("error", str)
 
 
 class AnswerError(Exception):
@@ -46,7 +50,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except AnswerError as error:
         return _error(error.status, error.code, error.sentence, error.headers)
     except RefusedError as error:
-        return _error(400, error.code, error.sentence)
+        later = error.code == TOO_MANY  # RFC 6585 §4
+        return _error(429 if later else 400, error.code, error.sentence, _LATER if later else None)
     except TaskUnknownError:
         return _error(404, "task_unknown", "There is no such task, or it is not yours.")
     except TaskEndedError as error:
@@ -61,12 +66,27 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _error(error.status, code, sentence, kept)
 
 
+def counting(counts: Counter[tuple[str, str]]) -> Middleware:
+    """Count each answer by its endpoint and its error; what no endpoint answers, and what was done, have empty names."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        done = await handler(request)
+        resource = request.match_info.route.resource
+        counts["" if resource is None else resource.canonical, done.get(_ERROR, "")] += 1
+        return done
+
+    return count
+
+
 def _unavailable(sentence: str) -> web.Response:
-    return _error(503, "temporarily_unavailable", sentence, {"Retry-After": _RETRY_AFTER})
+    return _error(503, "temporarily_unavailable", sentence, _LATER)
 
 
 def _error(status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    return answer({"error": code, "error_description": _plain(sentence)}, status, headers)
+    made = answer({"error": code, "error_description": _plain(sentence)}, status, headers)
+    made[_ERROR] = code
+    return made
 
 
 def _plain(sentence: str) -> str:

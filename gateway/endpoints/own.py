@@ -1,6 +1,6 @@
 """What agents do with the tokens and tasks they have: give back, ask about, complete, fail; issues nothing."""
 
-from typing import Final, final
+from typing import final
 
 from aiohttp import web
 
@@ -11,12 +11,10 @@ from gateway.endpoints.callers import Callers
 from gateway.endpoints.forms import read_form
 from gateway.endpoints.task_document import task_document
 
-_TOKEN_TYPE: Final = {"token_type": "Bearer"}
-
 
 @final
 class OwnEndpoints:
-    """`POST /revoke` (RFC 7009), `POST /introspect` (RFC 7662), `POST /tasks/{id}/complete` and `/fail`."""
+    """`POST /revoke` (RFC 7009), `POST /introspect` (RFC 7662), `POST /tasks/{id}/heartbeat`, `/complete` and `/fail`."""
 
     def __init__(self, *, callers: Callers, tasks: Tasks, clock: Clock) -> None:
         """`callers` says who asks, `tasks` does what was asked."""
@@ -28,15 +26,24 @@ class OwnEndpoints:
         """Revoke one token; a token that is unknown or over is no error (RFC 7009 §2.2)."""
         form = await read_form(request)
         token = form.need("token")
-        await self._tasks.revoke_token(token, await self._callers.client(request, form))
+        await self._tasks.revoke_token(token, (await self._callers.client(request, form)).agent)
         return answer({})
 
     async def introspect(self, request: web.Request) -> web.StreamResponse:
         """Say what a token holds, to those whom it concerns; to others it is not active (RFC 7662 §2.2)."""
         form = await read_form(request)
         token = form.need("token")
-        claims = await self._tasks.introspect(token, await self._callers.client(request, form))
-        return answer({"active": False} if claims is None else {"active": True, **_TOKEN_TYPE, **claims})
+        claims = await self._tasks.introspect(token, (await self._callers.client(request, form)).agent)
+        if claims is None:
+            return answer({"active": False})
+        return answer({"active": True, "token_type": "DPoP" if "jkt" in claims.get("cnf", {}) else "Bearer", **claims})
+
+    async def heartbeat(self, request: web.Request) -> web.StreamResponse:
+        """The work on a task goes on; `silence` says within how many seconds the next heartbeat has to come."""
+        name = request.match_info["task"]
+        agent = await self._callers.of_task(request, name)
+        task = await self._tasks.heartbeat(name, agent)
+        return answer({**task_document(task, self._clock), "silence": self._tasks.silence})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """End a task as completed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, cast, final
@@ -12,6 +13,7 @@ from gateway import telemetry
 from gateway.authority.addresses import Address
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
+from gateway.http.plain_door import PlainDoor
 from gateway.http.tls_door import TlsDoor
 from gateway.http.tls_watch import LiveContext
 from gateway.http.unix_socket import bind, inode, remove
@@ -25,7 +27,7 @@ IDLE: Final = 15.0
 _LINE: Final = 8190
 _FIELD: Final = 16 * 1024
 _FIELDS: Final = 64
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024
 _FAILED: Final = 500
 
 _log = telemetry.logger("endpoints")
@@ -41,7 +43,7 @@ class Site:
         self._clock = clock
         self._tls = tls
         self._doors: list[TlsDoor] = []
-        self._servers: list[asyncio.Server] = []
+        self._plain: list[PlainDoor] = []
         self._files: list[tuple[Path, int]] = []
         self.ports: list[int] = []
         """The TCP ports that are listened on, in the order of the addresses."""
@@ -59,21 +61,27 @@ class Site:
                 self._doors.append(door)
                 self.ports.append(await door.open(address.host, address.port, backlog=_BACKLOG, patience=IDLE))
                 return
+            plain = PlainDoor(factory, self._clock)
+            self._plain.append(plain)
             if path is None:
-                opened = await loop.create_server(factory, address.host, address.port, backlog=_BACKLOG)
-                self.ports.append(opened.sockets[0].getsockname()[1])
+                found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+                for family, _, _, _, name in dict.fromkeys(found):
+                    each = socket.create_server(cast("tuple[str, int]", name), family=family, backlog=_BACKLOG)
+                    self.ports.append(each.getsockname()[1])
+                    plain.open_on(each)
             else:
-                opened = await loop.create_unix_server(factory, sock=bind(path, mode), backlog=_BACKLOG)
+                opened = bind(path, mode)
+                opened.listen(_BACKLOG)
                 self._files.append((path, inode(path)))
+                plain.open_on(opened)
         except OSError as error:
             where = f"unix:{path}" if path is not None else f"{address.host}:{address.port}"
             raise DoorwardError(f"cannot listen on {where}: {error.strerror or error}") from None
-        self._servers.append(opened)
 
     async def stop(self) -> None:
         """Accept nothing more, let the requests under way finish within the grace given at the start, close the rest."""
-        for server in self._servers:
-            server.close()
+        for plain in self._plain:
+            await plain.close()
         for door in self._doors:
             await door.close()
         await self._runner.cleanup()

@@ -7,7 +7,7 @@ from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.head import RequestHead, parse_request
 from gateway.http.limits import Limits
-from gateway.http.memory import Memory
+from gateway.http.permitted import Permitted
 
 
 class Admission(NamedTuple):
@@ -15,7 +15,7 @@ class Admission(NamedTuple):
 
     vocabulary: Vocabulary
     limits: Limits
-    permitted: Memory[RequestHead]
+    permitted: Permitted
 
 
 def admit(caller: Downstream, admission: Admission) -> RequestHead:
@@ -25,6 +25,8 @@ def admit(caller: Downstream, admission: Admission) -> RequestHead:
     """
     raw = caller.take_head()
     head = admission.permitted.known.get(raw)
+    if head is None:
+        head = admission.permitted.assemble(raw)
     if head is None:
         head = parse_request(raw, admission.vocabulary, most_lines=admission.limits.headers)
     if head.absolute is not None and head.absolute.scheme != caller.scheme:  # RFC 9110 §7.4

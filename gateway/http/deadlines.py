@@ -18,6 +18,13 @@ class Timed(Protocol):
         """The deadline has gone by."""
 
 
+class Unread(Protocol):
+    """Something that is not read from for now, so that nothing tells of its end."""
+
+    def look(self) -> None:
+        """See whether it has ended."""
+
+
 def ticks(seconds: float) -> int:
     """Whole ticks for a time-out, never fewer than it asks for."""
     whole = int(seconds / TICK)
@@ -30,6 +37,7 @@ class Sweep:
     def __init__(self, turn: Turn | None = None) -> None:
         self.tick = 0
         self.watched: Final[set[Timed]] = set()
+        self.unread: Final[set[Unread]] = set()
         self.turn: Final = turn or Turn()
         """The end of the present turn, at which the watched connections send what they have."""
 
@@ -40,7 +48,9 @@ class Sweep:
             self.advance()
 
     def advance(self) -> None:
-        """One tick. What expires may leave or enter the watched set while it does."""
+        """One tick. What expires or has ended may leave or enter the sets while it does."""
         self.tick += 1
         for each in [each for each in self.watched if each.deadline < self.tick]:
             each.expire()
+        for unread in tuple(self.unread):
+            unread.look()

@@ -55,6 +55,10 @@ class Field:
         """The token that was read from the value, for a line that comes again; its presence proves nothing."""
 
 
+MAX_FORWARDS: Final = "max-forwards"
+"""Says how many intermediaries an OPTIONS may pass (RFC 9110 §7.6.2)."""
+
+
 class MalformedLineError(Exception):
     """A line that is no header line by RFC 9112 §5."""
 
@@ -165,6 +169,7 @@ def request_vocabulary(watched: Iterable[str]) -> Vocabulary:
     roles = dict.fromkeys(_DROPPED, Role.DROP)
     roles |= dict.fromkeys(_SINGLE, Role.ONCE) | dict.fromkeys(_OVERRIDES, Role.REFUSED)
     roles |= {name: Role.WATCHED_ONCE if name in _SINGLE else Role.WATCHED for name in map(canonical, watched)}
+    roles[MAX_FORWARDS] = Role.WATCHED_ONCE
     roles |= FRAMING_ROLES | {"host": Role.HOST, "expect": Role.EXPECT, "upgrade": Role.UPGRADE, "te": Role.TRAILERS}
     return Vocabulary(roles=roles, dropped_prefixes=_DROPPED_PREFIXES)
 
@@ -180,7 +185,7 @@ PASSABLE: Final = frozenset(("alt-svc", "proxy-authenticate", "proxy-status", "s
 def response_vocabulary() -> Vocabulary:
     """What comes from upstreams."""
     roles = dict.fromkeys(HOP_BY_HOP, Role.DROP) | dict.fromkeys(PASSABLE, Role.WATCHED)
-    roles |= {"trailer": Role.TRAILERS, "content-encoding": Role.CODING, "upgrade": Role.UPGRADE}
+    roles |= {"dpop-nonce": Role.DROP, "trailer": Role.TRAILERS, "content-encoding": Role.CODING, "upgrade": Role.UPGRADE}
     return Vocabulary(roles=roles | FRAMING_ROLES)
 
 
@@ -211,7 +216,7 @@ _SINGLE: Final = (
     "content-range",
     "content-type",
     "if-range",
-    "max-forwards",
+    MAX_FORWARDS,
     "range",
     "sec-websocket-key",
     "sec-websocket-version",

@@ -1,4 +1,4 @@
-"""Heads of requests and responses, parsed strictly in one pass (RFC 9112); knows no sockets, no time and no policy.
+"""Heads of requests, parsed strictly in one pass (RFC 9112); knows no sockets, no time and no policy.
 
 What two parsers could read differently is an error, not a repair. The heads keep the lines that go on as they came.
 """
@@ -7,27 +7,21 @@ import re
 from typing import Final, final
 
 from gateway.errors import Refusal
-from gateway.http.fields import FRAMING_ROLES, Field, MalformedLineError, Role, Vocabulary, canonical
+from gateway.http.fields import Field, MalformedLineError, Role, Vocabulary, canonical
 from gateway.http.framing import (
-    CHUNKED,
-    FIRST_FINAL,
     NO_BODY,
     UNTIL_CLOSE,
     AmbiguousFramingError,
     Delimiter,
     Framing,
-    content_length,
-    is_chunked,
     request_framing,
-    response_framing,
 )
+from gateway.http.hop import CONNECTION_OPTIONS, Hop, name_of
 from gateway.http.target import Absolute, AmbiguousTargetError, Target, parse_target, query_names, split_absolute
-from gateway.http.trailers import may_trail
 from gateway.http.websocket import OPERATION, Handshake, read_handshake
-from gateway.model import Use
+from gateway.model import Permit, Upstream, Use
 
 _METHOD: Final = re.compile(r"[A-Z]{1,20}(?:-[A-Z]{1,20})?").fullmatch
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 ).fullmatch
@@ -40,11 +34,18 @@ _UNSERVED: Final = {
     "CONNECT": "",
     OPERATION: "A WebSocket is opened with GET and Upgrade (RFC 6455, section 4.1).",
 }
-_CONNECTION_OPTIONS: Final = frozenset(("close", "keep-alive"))
-_NO_NAMES: Final[frozenset[str]] = frozenset()
 _REQUEST_LINE_PARTS: Final = 3
-_ONCE: Final = frozenset((Role.CONTENT_LENGTH, Role.TRANSFER_ENCODING, Role.ONCE, Role.WATCHED_ONCE))
-_PLAIN: Final = frozenset((b"", b"identity"))
+
+
+@final
+class Recurring:
+    """What was made of fields that come with one head after the other: it follows from their bytes and what it was made for."""
+
+    __slots__ = ("forwarded",)
+
+    def __init__(self) -> None:
+        self.forwarded: tuple[Upstream, object, bool, bytes] | None = None
+        """The lines that go on to this upstream with this credential, and whether they are those for a head with a trace."""
 
 
 @final
@@ -64,10 +65,13 @@ class RequestHead:
         "host",
         "http_1_0",
         "keep",
+        "kept",
         "method",
         "path",
+        "permit",
         "query_names",
         "raw",
+        "recurring",
         "target",
         "token",
         "trace",
@@ -84,6 +88,8 @@ class RequestHead:
         """The one token that was found in it, for a head that comes again; its presence proves nothing."""
         self.use: Use | None = None
         """What the request was found to be, for a head that comes again: it follows from these bytes and one snapshot."""
+        self.permit: Permit | None = None
+        """What that was permitted by last. Kept here and not with the use that it names: a circle would outlive its request."""
         self.path: Final = target.path
         """The path as it came."""
         self.query_names: Final = query_names(target.query)
@@ -105,36 +111,19 @@ class RequestHead:
         self.wants_trailers = False
         """Whether the caller has said that it takes trailers (RFC 9110 §10.1.4)."""
         self.trace: tuple[str, str] | None = None
+        self.recurring: Recurring | None = None
+        """What is kept with its fields, if the very same had come before, so that they were not parsed again."""
+        self.kept = False
+        """Whether it is remembered for the next time that it comes."""
+
+    def query_told(self, names: frozenset[str]) -> tuple[str, ...]:
+        """The names in the query, these with their values."""
+        return query_names(self.target.query, names)
 
     @property
     def trace_id(self) -> str | None:
         """The caller's trace id (W3C Trace Context), if it sent one."""
         return self.trace[0] if self.trace is not None else None
-
-
-@final
-class ResponseHead:
-    """One parsed response head. `reason` is the status line after the version, as it came.
-
-    `trailers` are the canonical names of the trailers that it announces and that may come as such. `coded` says that the
-    content is encoded (RFC 9110 §8.4), so that it cannot be read as it is.
-    """
-
-    __slots__ = ("clean_for", "coded", "forward", "framing", "keep", "reason", "status", "trailers", "upgrade", "watched")
-
-    def __init__(self, status: int, reason: bytes, *, keep: bool) -> None:
-        self.status: Final = status
-        self.reason: Final = reason
-        self.forward: list[bytes] = []
-        self.watched: dict[str, list[Field]] = {}
-        self.framing: Framing = NO_BODY
-        self.trailers: frozenset[str] = frozenset()
-        self.keep = keep
-        self.coded = False
-        self.upgrade: bytes | None = None
-        """What it switches to or offers, if its Connection names that."""
-        self.clean_for: object = None
-        """The scrubber that last found nothing in these bytes."""
 
 
 def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> RequestHead:
@@ -143,7 +132,7 @@ def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> Re
     if len(lines) > most_lines + 1:
         raise Refusal("head_too_large", f"The request has more than {most_lines} header fields.")
     try:
-        request = _request_line(head, lines[0])
+        request = read_request_line(head, lines[0])
         _read_request_fields(request, lines, vocabulary)
         if request.absolute is not None:
             _require_one_host(request.absolute, request.host)
@@ -154,29 +143,8 @@ def parse_request(head: bytes, vocabulary: Vocabulary, *, most_lines: int) -> Re
     return request
 
 
-def parse_response(head: bytes, vocabulary: Vocabulary, *, method: str, most_lines: int) -> ResponseHead:
-    """Parse the head of a response to `method`. Raises `Refusal` with `upstream_failed`."""
-    lines = head.split(b"\r\n")
-    if len(lines) > most_lines + 1:
-        raise Refusal(
-            "upstream_failed",
-            "The upstream's response has too many header fields.",
-            error="http_response_header_section_size",
-        )
-    parts = _STATUS_LINE(lines[0])
-    if parts is None:
-        raise Refusal("upstream_failed", "The upstream did not answer in HTTP/1.1.")
-    response = ResponseHead(int(parts[2]), lines[0][9:], keep=parts[1] == b"1")
-    try:
-        _read_response_fields(response, lines, vocabulary, method)
-    except MalformedLineError:
-        raise Refusal("upstream_failed", "The upstream sent a malformed header line.") from None
-    except AmbiguousFramingError as error:
-        raise Refusal("upstream_failed", f"The upstream's response cannot be delimited: {error}") from None
-    return response
-
-
-def _request_line(raw: bytes, line: bytes) -> RequestHead:
+def read_request_line(raw: bytes, line: bytes) -> RequestHead:
+    """A head of which only the request line is read yet. Raises `Refusal` and `AmbiguousTargetError`."""
     parts = line.split(b" ")
     if len(parts) != _REQUEST_LINE_PARTS:
         raise Refusal("request_malformed", "The request line is not: method, space, target, space, version.")
@@ -217,7 +185,7 @@ def _require_one_host(absolute: Absolute, host: bytes) -> None:
 
 
 def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: Vocabulary) -> None:
-    hop = _Hop()
+    hop = Hop()
     known, forward = vocabulary.known, request.forward
     for at in range(1, len(lines)):
         line = lines[at]
@@ -241,7 +209,7 @@ def _read_request_fields(request: RequestHead, lines: list[bytes], vocabulary: V
     request.trace = _trace(request.watched.get("traceparent"))
     if hop.options:
         request.keep = "close" not in hop.options
-        request.forward = _without(hop.options - _CONNECTION_OPTIONS, request, vocabulary)
+        request.forward = _without(hop.options - CONNECTION_OPTIONS, request, vocabulary)
     request.wants_trailers = "trailers" in hop.trailers
     if request.http_1_0:
         _read_as_1_0(request)
@@ -260,7 +228,7 @@ def _read_as_1_0(request: RequestHead) -> None:
     request.expects_continue = request.wants_trailers = False
 
 
-def _read_upgrade(request: RequestHead, hop: "_Hop") -> None:
+def _read_upgrade(request: RequestHead, hop: Hop) -> None:
     """An upgrade that is asked for in full, or a refusal: to ignore one would leave what follows it open to two readings."""
     plain = request.method == "GET" and not request.http_1_0 and request.framing is NO_BODY and not request.expects_continue
     if hop.upgrade is None or not plain or "upgrade" not in hop.options:
@@ -278,100 +246,23 @@ def _keep_single(request: RequestHead, field: Field) -> None:
         request.forward.append(field.line)
 
 
-def _read_response_fields(response: ResponseHead, lines: list[bytes], vocabulary: Vocabulary, method: str) -> None:
-    hop = _Hop()
-    known, forward = vocabulary.known, response.forward
-    for at in range(1, len(lines)):
-        line = lines[at]
-        field = known.get(line)
-        if field is None:
-            field = vocabulary.classify(line)
-        role = field.role
-        if role == Role.FORWARD:
-            forward.append(line)
-        elif role == Role.WATCHED:
-            response.watched.setdefault(field.name, []).append(field)
-        elif role != Role.DROP and hop.take(field):
-            forward.append(line)
-    response.coded = hop.coded
-    if hop.chunked and not response.keep:
-        raise AmbiguousFramingError("Chunks in HTTP/1.0.")
-    response.framing = response_framing(method, response.status, hop.length, chunked=hop.chunked)
-    if hop.trailers and response.framing is CHUNKED:
-        response.trailers = may_trail(hop.trailers - hop.options, vocabulary)
-    if hop.options:
-        response.keep = response.keep and "close" not in hop.options
-        if "upgrade" in hop.options:
-            response.upgrade = hop.upgrade
-        named = hop.options - _CONNECTION_OPTIONS
-        if not named.isdisjoint(FRAMING_ROLES):
-            raise AmbiguousFramingError("Connection names a field that delimits the body.")
-        response.forward = [line for line in response.forward if canonical(_name_of(line)) not in named]
-    if response.status < FIRST_FINAL and not response.keep:
-        raise AmbiguousFramingError("An interim response says that nothing follows it.")
-
-
-class _Hop:
-    """What a head says of this hop alone: how its body is delimited, what its Connection names, and of trailers."""
-
-    __slots__ = ("chunked", "coded", "length", "options", "seen", "trailers", "upgrade")
-
-    def __init__(self) -> None:
-        self.length: int | None = None
-        self.chunked = False
-        self.coded = False
-        self.options: frozenset[str] = _NO_NAMES
-        self.trailers: frozenset[str] = _NO_NAMES
-        self.seen: frozenset[str] = _NO_NAMES
-        self.upgrade: bytes | None = None
-
-    def take(self, field: Field) -> bool:
-        """Read a field, of most of which there may be only one; true if its line goes on. Raises `AmbiguousFramingError`."""
-        role, name = field.role, field.name
-        if role == Role.CONNECTION:
-            self.options |= _options(field)
-            return False
-        if role == Role.TRAILERS:
-            self.trailers |= _options(field)
-            return False
-        if role == Role.UPGRADE:  # several lines are one list (RFC 9110 §5.3)
-            self.upgrade = field.value if self.upgrade is None else self.upgrade + b", " + field.value
-            return False
-        if role == Role.CODING:
-            self.coded = self.coded or field.value.lower() not in _PLAIN
-            return True
-        if name in self.seen or role not in _ONCE:
-            raise AmbiguousFramingError(f"The header {name} stands twice, is malformed, or is not served here.")
-        self.seen |= {name}
-        if role == Role.CONTENT_LENGTH:
-            self.length = content_length(field)
-        elif role == Role.TRANSFER_ENCODING:
-            self.chunked = is_chunked(field)
-            return False
-        return True
-
-
-def _options(field: Field) -> set[str]:
-    return {canonical(option.strip(b" \t").decode("latin-1")) for option in field.value.split(b",")} - {""}
-
-
 def _without(named: frozenset[str], request: RequestHead, vocabulary: Vocabulary) -> list[bytes]:
     """Remove what `Connection` names (RFC 9110 §7.6.1), unless a step relies on it: then somebody is stripping checks."""
     for name in named:
         if vocabulary.is_relied_on(name):
             raise Refusal("request_malformed", f"Connection names {name}, which is no hop-by-hop field.")
-    return [line for line in request.forward if canonical(_name_of(line)) not in named] if named else request.forward
-
-
-def _name_of(line: bytes) -> str:
-    return line.partition(b":")[0].decode("ascii")
+    return [line for line in request.forward if canonical(name_of(line)) not in named] if named else request.forward
 
 
 def _trace(fields: list[Field] | None) -> tuple[str, str] | None:
     """The trace id and flags of exactly one valid traceparent; anything else starts a new trace (W3C Trace Context §2.3)."""
     if fields is None or len(fields) != 1:
         return None
-    value = fields[0].value
+    return read_trace(fields[0].value)
+
+
+def read_trace(value: bytes) -> tuple[str, str] | None:
+    """The trace id and flags of a traceparent (W3C Trace Context §3.2); None for one that starts no trace."""
     if _TRACEPARENT(value) is None:
         return None
     text = value.decode("ascii")

@@ -37,6 +37,8 @@ class House:
         self.limits: Final = limits
         self.sweep: Final = sweep
         self.draining = False
+        self.turned_away = 0
+        """Connections that were one too many."""
         self.connections: Final[set[Downstream]] = set()
         # What every request asks, worked out once.
         self.largest_head: Final = limits.head

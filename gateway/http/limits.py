@@ -14,6 +14,8 @@ class Limits(Config):
     """The largest number of header lines in a head."""
     body: Size = 100 * 1024 * 1024
     """The largest request body; a larger one is answered with 413."""
+    inspect: Size = 64 * 1024
+    """The largest request body of an operation of which a rule reads the body; a larger one is answered with 413."""
     connections: Count = Field(default=10_000, ge=1)
     """How many client connections may be open at once; further ones are answered with 503."""
     head_timeout: Duration = Field(default=10.0, ge=0.01)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +49,17 @@ class Listener(House):
             return f"{host}:{await self._listen_openly(host.strip('[]'), int(port))}"
         except OSError as error:
             raise DoorwardError(f"cannot listen on {address}: {error.strerror or 'the address is not usable'}") from None
+
+    async def listen_on(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept from sockets that listen already, with others who do so."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            if each.family == socket.AF_UNIX:
+                self._servers.append(await loop.create_unix_server(self._connect, sock=each, backlog=BACKLOG))
+            elif self._door is not None:
+                self._door.open_on(each, patience=self.limits.head_timeout)
+            else:
+                self._servers.append(await loop.create_server(self._connect, sock=each, backlog=BACKLOG))
 
     async def _listen_locally(self, path: Path) -> None:
         loop = asyncio.get_running_loop()

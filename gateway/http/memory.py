@@ -8,7 +8,7 @@ ENTRIES: Final = 4096
 """How many byte strings one memory knows; then it starts anew."""
 LARGEST: Final = 4096
 """Longer byte strings are not remembered, in bytes."""
-_SEEN: Final = 65_536
+_SEEN: Final = 16_384
 
 
 @final
@@ -27,16 +27,17 @@ class Memory(Generic[V]):
         self.known: Final[dict[bytes, V]] = {}
         """What was kept, to look up and not to change."""
 
-    def keep(self, key: bytes, value: V) -> None:
-        """Keep the value if the key has come before."""
+    def keep(self, key: bytes, value: V) -> bool:
+        """Keep the value if the key has come before; returns whether it is kept."""
         if len(key) > LARGEST or not self._entries:
-            return
+            return False
         mark = hash(key)
         if mark not in self._seen:
             if len(self._seen) >= _SEEN:
                 self._seen.clear()
             self._seen.add(mark)
-            return
+            return False
         if len(self.known) >= self._entries:
             self.known.clear()
         self.known[key] = value
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from gateway.clock import Clock
@@ -96,6 +97,14 @@ class Pool:
         if connection in self._open:
             connection.deadline = self._sweep.tick + ticks(GOODBYE)
             self._sweep.watched.add(connection)
+
+    def keep(self, upstreams: Collection[Upstream]) -> int:
+        """End the idle connections to all other upstreams; returns how many of those are still in use."""
+        others = [connection for connection in self._open if connection.key.upstream not in upstreams]
+        idle = [connection for connection in others if connection in self._idle.get(connection.key, ())]
+        for connection in idle:
+            connection.abort()
+        return len(others) - len(idle)
 
     def close(self) -> None:
         """End all connections."""

@@ -9,12 +9,16 @@ from gateway.http.body import Body, ClosedBody, follow
 from gateway.http.downstream import Downstream
 from gateway.http.fields import Vocabulary
 from gateway.http.framing import NO_BODY, Delimiter
-from gateway.http.head import RequestHead, ResponseHead, parse_response
+from gateway.http.head import RequestHead
+from gateway.http.house import Receiver
 from gateway.http.limits import Limits
 from gateway.http.memory import Memory
+from gateway.http.metered import MeteredBody, MeteredSender
 from gateway.http.outbound import Outbound
 from gateway.http.pool import Pool
+from gateway.http.read_body import Answers, GatheredBody, follow_read
 from gateway.http.reflections import Reflections
+from gateway.http.response_head import ResponseHead, parse_response
 from gateway.http.scrubbed_body import follow_scrubbed
 from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.trailers import Trailers
@@ -87,38 +91,39 @@ class Relay:
     async def _exchange(
         self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
     ) -> None:
-        upstream = outbound.key.upstream
         started = self._clock.steady()
         reusable = False
+        meter = caller.meter
+        metered = None if meter is None else MeteredSender(connection, meter, caller)
+        sender: Receiver = metered or connection
         try:
             connection.begin(caller, outbound.head)
             if head.upgrade is None:
-                caller.start_sending(connection, invite=head.expects_continue)
+                caller.start_sending(sender, invite=head.expects_continue)
             response = await self._final_head(connection, outbound, head, caller, outcome)
             outcome.upstream_seconds = self._clock.steady() - started
             outcome.status = response.status
             if head.upgrade is not None:
                 if response.status == _Status.SWITCHING_PROTOCOLS:
-                    await self._tunnel(connection, outbound, head.upgrade, response, caller, outcome)
+                    await self._tunnel(connection, sender, outbound, head.upgrade, response, caller, outcome)
                     outcome.ending = "complete"
                     return
                 caller.start_sending(Unheard(connection), invite=False)
-            scrubber, framed = outbound.scrubber, not head.http_1_0
-            lines = _answer_lines(response, upstream, framed=framed)
-            trailers: Trailers | None = None
-            if head.wants_trailers and response.trailers:
-                trailers = Trailers(response.trailers, self._vocabulary, scrubber, outcome)
-                lines.append(trailers.announcement)
-            if scrubber is None or upstream.scrub != "full":
-                body = follow(response.framing, framed=framed, trailers=trailers)
-            else:
-                body = follow_scrubbed(response, scrubber, outcome, framed=framed, trailers=trailers)
+            answer, body = self._answer(response, outbound, head, caller.answers, outcome)
+            gathered = body if isinstance(body, GatheredBody) else None
+            if meter is not None:
+                body = MeteredBody(body, meter, connection)
             first = connection.take_body(body)
-            caller.start_answer(lines, first)
+            if gathered is not None:
+                if not body.done:
+                    await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
+                first = gathered.whole
+                answer += b"\r\nContent-Length: %d" % len(first)
+            caller.start_answer(answer, first)
             if not body.done:
                 await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
             outcome.ending = "complete"
-            reusable = response.keep and caller.body_done
+            reusable = response.keep and caller.body_done and (metered is None or metered.empty)
         finally:
             caller.stop_sending()
             outcome.sent = connection.payload
@@ -131,9 +136,30 @@ class Relay:
             else:
                 connection.abort()
 
+    def _answer(
+        self, response: ResponseHead, outbound: Outbound, head: RequestHead, answers: Answers | None, outcome: Outcome
+    ) -> tuple[bytes, Body]:
+        """The head of the answer without its final empty line, and the follower of its body. Raises `Refusal`."""
+        scrubber, framed, upstream = outbound.scrubber, not head.http_1_0, outbound.key.upstream
+        answer = _head_of(response, upstream, framed=framed)
+        searched = None if upstream.scrub != "full" else scrubber
+        if answers is not None:
+            lines = answers.head(answer.split(b"\r\n"))
+            read = follow_read(answers, response, searched, lines, outcome, framed=framed)
+            answer = b"\r\n".join(lines)
+            if read is not None:
+                return answer, read
+        trailers: Trailers | None = None
+        if head.wants_trailers and response.trailers:
+            trailers = Trailers(response.trailers, self._vocabulary, scrubber, outcome)
+            answer += b"\r\n" + trailers.announcement
+        if searched is None:
+            return answer, follow(response.framing, framed=framed, trailers=trailers)
+        return answer, follow_scrubbed(response, searched, outcome, framed=framed, trailers=trailers)
+
     async def _tunnel(
-        self, connection: UpstreamConnection, outbound: Outbound, asked: Handshake, response: ResponseHead, caller: Downstream,
-        outcome: Outcome,
+        self, connection: UpstreamConnection, sender: Receiver, outbound: Outbound, asked: Handshake, response: ResponseHead,
+        caller: Downstream, outcome: Outcome,
     ) -> None:  # fmt: skip
         check_answer(asked, response.upgrade, response.forward)
         upstream, scrubber = outbound.key.upstream, outbound.scrubber
@@ -142,8 +168,10 @@ class Relay:
             body: Body = ClosedBody(framed=False)
         else:
             body = ScrubbedMessages(scrubber, outcome)
+        if caller.meter is not None:
+            body = MeteredBody(body, caller.meter, connection)
         patience = self._limits.stream_idle_timeout
-        await carry(connection, caller, lines=[*lines, *SWITCH], body=body, patience=patience)
+        await carry(connection, sender, caller, lines=[*lines, *SWITCH], body=body, patience=patience)
 
     async def _final_head(
         self, connection: UpstreamConnection, outbound: Outbound, head: RequestHead, caller: Downstream, outcome: Outcome
@@ -162,7 +190,7 @@ class Relay:
                 if head.upgrade is None:
                     raise Refusal("upstream_failed", "The upstream switched protocols unasked.")
                 return response
-            if response.status != _Status.CONTINUE and not head.http_1_0:
+            if response.status != _Status.CONTINUE and not head.http_1_0 and caller.answers is None:  # who reads, reads finals
                 caller.send(_interim(response, upstream))
         raise Refusal("upstream_failed", "The upstream sends interim responses without end.")
 
@@ -188,6 +216,17 @@ class Relay:
             response = parse_response(head, self._vocabulary, method=method, most_lines=self._limits.headers)
             self._heads.keep(head, response)
         return response
+
+
+def _head_of(response: ResponseHead, upstream: Upstream, *, framed: bool) -> bytes:
+    """The head of the answer without its final empty line; for a response head that comes again it is put together once."""
+    known = response.answer
+    if known is not None and framed and known[0] is upstream:
+        return known[1]
+    made = b"\r\n".join(_answer_lines(response, upstream, framed=framed))
+    if framed:
+        response.answer = (upstream, made)
+    return made
 
 
 def _answer_lines(response: ResponseHead, upstream: Upstream, *, framed: bool) -> list[bytes]:

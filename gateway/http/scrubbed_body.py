@@ -10,7 +10,7 @@ from gateway.errors import Refusal
 from gateway.http.body import Body, LengthBody, NoBody
 from gateway.http.chunked import LAST_CHUNK, ChunkedBody, as_chunk
 from gateway.http.framing import Delimiter
-from gateway.http.head import ResponseHead
+from gateway.http.response_head import ResponseHead
 from gateway.http.scrubber import Scrubber, Stream
 from gateway.http.trailers import Trailers
 from gateway.model import Outcome

@@ -75,6 +75,11 @@ class ScrubbedMessages:
         """Bytes that were passed on, framing included."""
         self.rest = b""
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether what was passed on so far ends with a whole frame, so that another one may follow."""
+        return not self._left and not self._layout
+
     def feed(self, data: bytes) -> bytes:
         """Pass on framing as it came and content that is no secret. Raises `Refusal` for what is no frame of a server."""
         passed: list[bytes] = []

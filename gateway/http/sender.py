@@ -6,7 +6,7 @@ while it falls asleep between them; a turn that writes everything at its end wak
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, cast, final
 
 LARGE: Final = 16 * 1024
 """Bytes from which a part is sent at once: it costs more than a wake-up, and it must meet the brakes of a slow reader."""
@@ -57,6 +57,14 @@ class Sender(asyncio.Protocol):
         elif len(unsent) == 1:
             self._turn.ends_with(self)
 
+    def send_with(self, head: bytes, first: bytes) -> None:
+        """Send a head with what has come of its body. They leave together, and what is large is not copied for that."""
+        if len(first) < LARGE:
+            self.send(head + first)
+        else:
+            self.send(head)
+            self.send(first)
+
     def flush(self) -> None:
         """Hand over to the kernel what waits; a connection that is closing loses it."""
         unsent = self._unsent
@@ -73,6 +81,17 @@ class Sender(asyncio.Protocol):
     def closing(self) -> bool:
         """Whether it has ended or is about to, so that nothing more can be sent."""
         return self._transport.is_closing()
+
+    @property
+    def scheme(self) -> str:
+        """`https` if the connection is one of TLS, else `http`."""
+        return "http" if self._transport.get_extra_info("ssl_object") is None else "https"
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate that the other side showed and that was verified, in DER; None without one."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return None if tls is None else cast("bytes | None", tls.getpeercert(binary_form=True))
 
     def close(self) -> None:
         """Send what waits, then end the connection in good order."""

@@ -1,6 +1,7 @@
 """The request target: the one strict reading of a path and a query; knows nothing of routes and operations."""
 
 import re
+from collections.abc import Collection
 from typing import Final, NamedTuple, final
 from urllib.parse import unquote
 
@@ -16,14 +17,18 @@ _FORBIDDEN: Final = frozenset(b"/\\\x7f") | frozenset(range(0x20))
 
 @final
 class Target:
-    """A request target in origin form. `path` and `query` are as they came, `segments` percent-decoded once."""
+    """A request target in origin form. `path` and `query` are as they came, `segments` percent-decoded once.
 
-    __slots__ = ("path", "query", "segments")
+    A path is `plain` if nothing in it is escaped, so that its segments are parts of it as they stand.
+    """
 
-    def __init__(self, path: str, query: str | None, segments: tuple[str, ...]) -> None:
+    __slots__ = ("path", "plain", "query", "segments")
+
+    def __init__(self, path: str, query: str | None, segments: tuple[str, ...], *, plain: bool) -> None:
         self.path: Final = path
         self.query: Final = query
         self.segments: Final = segments
+        self.plain: Final = plain
 
 
 class Absolute(NamedTuple):
@@ -57,8 +62,9 @@ def parse_target(target: str) -> Target:
     path, mark, query = target.partition("?")
     if mark and _QUERY(query) is None:
         raise AmbiguousTargetError("The query holds bytes that a URL may not hold.")
-    segments = path[1:].split("/") if _PLAIN(path) is not None else _checked_segments(path)
-    return Target(path, query if mark else None, tuple(segments))
+    plain = _PLAIN(path) is not None
+    segments = path[1:].split("/") if plain else _checked_segments(path)
+    return Target(path, query if mark else None, tuple(segments), plain=plain)
 
 
 def _checked_segments(path: str) -> list[str]:
@@ -91,11 +97,14 @@ def _decoded(segment: str) -> str:
     return decoded
 
 
-def query_names(query: str | None) -> tuple[str, ...]:
-    """The names in a query, as they came and in order: all that is ever recorded of it.
+def query_names(query: str | None, told: Collection[str] = ()) -> tuple[str, ...]:
+    """The names in a query, as they came and in order; those in `told` with an equals sign and their values.
 
     What stands without an equals sign could be a value, so its name is empty.
     """
     if not query:
         return ()
-    return tuple(pair.partition("=")[0] if "=" in pair else "" for pair in query.split("&") if pair)
+    if not told:
+        return tuple(pair.partition("=")[0] if "=" in pair else "" for pair in query.split("&") if pair)
+    pairs = [(pair, pair.partition("=")[0] if "=" in pair else "") for pair in query.split("&") if pair]
+    return tuple(pair if name in told else name for pair, name in pairs)

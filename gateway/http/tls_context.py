@@ -4,13 +4,16 @@ Both sides speak TLS 1.2 or 1.3 (RFC 9325), offer HTTP/1.1 alone by ALPN (RFC 73
 """
 
 import ssl
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from cryptography import x509
-
+from gateway.http.tls_serving import ServingContext
 from gateway.model import TlsFiles
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LARGEST_CHAIN: Final = 64 * 1024
 """The largest file of a certificate and its intermediates, in bytes."""
@@ -29,20 +32,29 @@ class UnusableFileError(Exception):
         self.part: Final = part
 
 
-def serving(files: TlsFiles, now: float) -> ssl.SSLContext:
-    """For those who call us. With a `ca` they must show a certificate of it. Raises `UnusableFileError`.
+def serving(files: TlsFiles, now: float, *, optional: bool = False, roots: Sequence[bytes] | None = None) -> ssl.SSLContext:
+    """For those who call us. With a `ca` they must show a certificate of it, or may if it is `optional`.
 
-    Nothing of a session is kept for the next connection: no tickets are given out, which would have to be guarded like keys
-    and would let a client in without showing its certificate again.
+    With `roots` (DER) they may show one of those too. Raises `UnusableFileError`.
+
+    No tickets are given out, which would have to be guarded like keys and would let a client in without showing its
+    certificate again. In TLS 1.2 a server also remembers sessions by itself and cannot be told not to, so those who have to
+    show a certificate speak TLS 1.3.
     """
-    context = _common(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    context = ServingContext()
+    _restrict(context)
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.set_ciphers(_SUITES)
     _load_pair(context, files, now)
+    if files.ca is not None or roots is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL if optional or files.ca is None else ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
     if files.ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
         _load_authorities(context, files.ca)
+    if roots is not None:
+        context.own_authorities = tuple(context.get_ca_certs(binary_form=True))
+        _add(context, roots)
     return context
 
 
@@ -51,7 +63,8 @@ def calling(files: TlsFiles, now: float) -> ssl.SSLContext:
 
     `ca` is trusted instead of the system's certificates. Raises `UnusableFileError`.
     """
-    context = _common(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _restrict(context)
     context.hostname_checks_common_name = False
     if files.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
@@ -67,11 +80,10 @@ def ends(certificate: str) -> float:
     return _first(certificate).not_valid_after_utc.timestamp()
 
 
-def _common(context: ssl.SSLContext) -> ssl.SSLContext:
+def _restrict(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _load_pair(context: ssl.SSLContext, files: TlsFiles, now: float) -> None:
@@ -102,8 +114,10 @@ def _no_password() -> bytes:
     return b""
 
 
-def _first(certificate: str) -> x509.Certificate:
+def _first(certificate: str) -> "x509.Certificate":
     """The certificate of the file itself; what follows are its intermediates (RFC 8446 §4.4.2)."""
+    from cryptography import x509  # noqa: PLC0415 who has no certificates does not pay for what reads them
+
     try:
         with Path(certificate).open("rb") as file:
             text = file.read(LARGEST_CHAIN + 1)
@@ -119,6 +133,13 @@ def _load_authorities(context: ssl.SSLContext, ca: str) -> None:
         context.load_verify_locations(cafile=ca)
     except (OSError, ValueError):
         raise UnusableFileError("ca", _NO_CERTIFICATES) from None
+
+
+def _add(context: ssl.SSLContext, roots: Sequence[bytes]) -> None:
+    """Trust these too. They need not have signed themselves: whoever gave them out is trusted for each of them."""
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if roots:
+        context.load_verify_locations(cadata=b"".join(roots))
 
 
 def _day(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from typing import Final, cast, final
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.http.tls_serving import ServingContext
 from gateway.http.tls_watch import LiveContext
 
 GOODBYE: Final = 2.0
@@ -62,10 +63,14 @@ class TlsDoor:
                 each.close()
             raise
         for each in opened:
-            each.setblocking(False)  # noqa: FBT003 the standard library names it so
-            self._accepting.append(self._clock.spawn(self._accept(each, patience), f"accept TLS on {host}:{port}"))
-        self._sockets.extend(opened)
+            self.open_on(each, patience=patience)
         return int(opened[0].getsockname()[1])
+
+    def open_on(self, listening: socket.socket, *, patience: float) -> None:
+        """Accept from a socket that listens already, perhaps beside others who do so."""
+        listening.setblocking(False)  # noqa: FBT003 the standard library names it so
+        self._accepting.append(self._clock.spawn(self._accept(listening, patience), f"accept TLS on {listening.getsockname()}"))
+        self._sockets.append(listening)
 
     async def close(self) -> None:
         """Accept nothing more, and drop the handshakes that are not complete."""
@@ -95,14 +100,14 @@ class TlsDoor:
             task.add_done_callback(self._handshakes.discard)
 
     async def _shake_hands(self, accepted: socket.socket, patience: float) -> None:
+        context = self._live.context
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                self._connect, accepted, ssl=self._live.context, ssl_handshake_timeout=patience, ssl_shutdown_timeout=GOODBYE
+                self._connect, accepted, ssl=context, ssl_handshake_timeout=patience, ssl_shutdown_timeout=GOODBYE
             )
-        except ssl.SSLError as error:
-            self._tell(error)
-        except OSError:  # it has gone, or its time is over
-            pass
+        except OSError:  # it was refused, or has gone, or its time is over
+            if isinstance(context, ServingContext) and context.refusals:
+                self._tell(context.refusals.popleft())
         else:
             cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=UNSENT)
 

@@ -2,11 +2,14 @@
 
 from typing import Final, final
 
-from gateway.errors import Interrupted
+from gateway.errors import Interrupted, Refusal
 from gateway.http.body import Body
 from gateway.http.downstream import Downstream
+from gateway.http.house import Receiver
+from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.waiting import Wait
+from gateway.http.websocket import CLOSING, closing_frame
 
 
 @final
@@ -30,15 +33,22 @@ class Unheard:
         self._connection.release_hold()
 
 
-async def carry(connection: UpstreamConnection, caller: Downstream, *, lines: list[bytes], body: Body, patience: float) -> None:
+async def carry(
+    connection: UpstreamConnection, sender: Receiver, caller: Downstream, *, lines: list[bytes], body: Body, patience: float
+) -> None:
     """Answer the caller with these lines, then let bytes pass both ways until the upstream ends its side.
 
-    What the caller has sent ahead goes out only now. `patience` is how many seconds may pass without a byte in either
-    direction; there is no total limit. Raises `Interrupted` if anything else ends the tunnel.
+    What the caller says goes to `sender`, and what it has sent ahead goes out only now. `patience` is how many seconds may
+    pass without a byte in either direction; there is no total limit. Raises `Interrupted` or `Refusal` if anything else ends
+    the tunnel. A caller whose access has ended is told so in a frame, if it is known where one may stand.
     """
     first = connection.take_body(body)
     caller.answered = True
     caller.send(b"\r\n".join([*lines, b"\r\n" + first]))
-    caller.start_sending(connection, invite=False)
-    await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
-    caller.close()
+    caller.start_sending(sender, invite=False)
+    try:
+        await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
+    except Refusal as refusal:
+        if isinstance(body, ScrubbedMessages) and body.between_frames and refusal.code in CLOSING:
+            caller.send(closing_frame(CLOSING[refusal.code], refusal.code))
+        raise

@@ -9,7 +9,9 @@ from gateway.errors import Refusal
 from gateway.http.body import Body, ClosedBody
 from gateway.http.chunked import BrokenChunkError
 from gateway.http.downstream import Downstream
+from gateway.http.metered import MeteredBody
 from gateway.http.outbound import PoolKey
+from gateway.http.read_body import GatheredBody, ReadBody
 from gateway.http.scrubbed_body import ScrubbedClosedBody
 from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.sender import Sender, Turn
@@ -92,6 +94,10 @@ class UpstreamConnection(Sender):
         if isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages)) and self._is_end(error):
             caller.send(body.end())
             self._ended(caller)
+        elif isinstance(body, (ReadBody, GatheredBody)) and body.open_ended and self._is_end(error):
+            self._end_read(caller, body)
+        elif isinstance(body, MeteredBody) and body.open_ended and self._is_end(error):
+            self._end_metered(caller, body)
         elif self._silent and isinstance(error, ssl.SSLError):
             told = "The upstream ended the TLS connection with an alert."
             caller.interrupt(Refusal("upstream_failed", told, error="tls_alert_received"))
@@ -163,6 +169,18 @@ class UpstreamConnection(Sender):
             return body.feed(ahead)
         except BrokenChunkError as error:
             raise _broken(error) from None
+
+    def go_on(self, body: MeteredBody) -> None:
+        """Pass on what this body held back, and read on."""
+        caller = self._caller
+        if caller is None:
+            return
+        caller.send(body.release())
+        caller.still_moving()
+        if not caller.full:
+            self.release_hold()
+        if body.done:
+            self._ended(caller)
 
     async def rest_of_body(self, wait: BodyWait) -> None:
         """Wait until the body has been passed on whole."""
@@ -248,6 +266,22 @@ class UpstreamConnection(Sender):
             caller.send(passed)
         caller.still_moving()
         if body.done:
+            self._ended(caller)
+
+    def _end_read(self, caller: Downstream, body: ReadBody | GatheredBody) -> None:
+        try:
+            caller.send(body.end())
+        except Refusal as refusal:
+            caller.interrupt(refusal)
+        else:
+            self._ended(caller)
+
+    def _end_metered(self, caller: Downstream, body: MeteredBody) -> None:
+        try:
+            caller.send(body.end())
+        except Refusal as refusal:
+            caller.interrupt(refusal)
+        else:
             self._ended(caller)
 
     def _ended(self, caller: Downstream) -> None:

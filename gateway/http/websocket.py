@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Final, final
 
 from gateway.errors import Refusal
@@ -12,6 +13,14 @@ OPERATION: Final = "WEBSOCKET"
 """What an upgrade is called where an operation has a method, so that no rule for GET covers it; on the wire it is a GET."""
 SWITCH: Final = (b"Upgrade: websocket", b"Connection: Upgrade")
 """What either side says of this hop: the request that goes out, and the answer to the caller."""
+
+CLOSING: Final[Mapping[str, int]] = {
+    "token_expired": 1008,
+    "token_invalid": 1008,
+    "token_revoked": 1008,
+    "revocations_stale": 1013,
+}
+"""What a WebSocket's client is told when its access has ended: against policy, or to try again later (RFC 6455 §7.4)."""
 
 # 16 bytes in base64, in the one canonical form: two spellings of one nonce would have two answers.
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
@@ -79,3 +88,9 @@ def _values(name: str, lines: list[bytes]) -> list[bytes]:
 
 def _wrong(told: str) -> Refusal:
     return Refusal("upstream_failed", told, error="http_upgrade_failed")
+
+
+def closing_frame(status: int, reason: str) -> bytes:
+    """A server's Close frame (RFC 6455 §5.5.1); `reason` is ASCII of at most 123 bytes."""
+    content = status.to_bytes(2) + reason.encode("ascii")
+    return bytes((0x88, len(content))) + content

@@ -9,7 +9,8 @@ from gateway.http.fields import Field
 from gateway.http.head import RequestHead
 from gateway.identity.jose import TokenProblem, read, verify
 from gateway.identity.standing import ALGORITHMS, Standing
-from gateway.model import Current, Principal, Upstream, marks_of
+from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
+from gateway.task_limits import counted, read_limits
 
 KIND: Final = "at+jwt"
 MOST_INTENTS: Final = 256
@@ -17,13 +18,20 @@ MOST_INTENTS: Final = 256
 SKEW: Final = 30.0
 """Seconds by which an authority's clock may be ahead. Expiry has no leeway at all."""
 
+DPOP: Final = b"DPoP "
+"""Stands before a token that came by that scheme, so that what was verified of it is never taken for a bearer token's."""
+
 _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullmatch
+_BY_PROOF: Final = re.compile(rb"[Dd][Pp][Oo][Pp] +([A-Za-z0-9._~+/-]+=*)").fullmatch
+_CONFIRMATIONS: Final = frozenset(("jkt", "x5t#S256"))
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
 def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> Principal:
     """Return whose token came with the request, or raise the `Refusal` for one that is missing or not ours.
 
-    Signature and claims are proved once for the same bytes. What can change is for `still_good`.
+    Signature and claims are proved once for the same bytes. What can change is for `still_good`, and whether the caller holds
+    what the token is bound to is for `possession`.
     """
     token = head.token
     if token is None:
@@ -69,13 +77,19 @@ def _bare(field: Field) -> bytes:
     if field.name != "authorization":
         return field.value
     parts = _BEARER(field.value)
+    if parts is not None:
+        return parts[1]
+    parts = _BY_PROOF(field.value)
     if parts is None:
-        raise Refusal("token_invalid", "Authorization is not Bearer, a space and one token.")
-    return parts[1]
+        raise Refusal("token_invalid", "Authorization is not Bearer or DPoP, a space and one token.")
+    return DPOP + parts[1]
 
 
 def _verified(token: bytes, standing: Standing) -> Principal:
     """Everything cheap is checked before the signature, so that garbage does not cost a verification (RFC 8725 §3)."""
+    by_proof = token.startswith(DPOP)
+    if by_proof:
+        token = token[len(DPOP) :]
     if not token.startswith(standing.prefix):
         raise Refusal("token_invalid", f"A task token begins with {standing.prefix.decode()}.")
     try:
@@ -83,6 +97,8 @@ def _verified(token: bytes, standing: Standing) -> Principal:
         if jws.algorithm not in ALGORITHMS or jws.kind != KIND:
             raise Refusal("token_invalid")
         key = standing.signing_keys.get(jws.kid or "")
+        if key is None and not standing.epoch:
+            raise Refusal("revocations_stale", "This gateway has not heard its authority yet.")
         if key is None or jws.claims.get("iss") != standing.issuer:
             raise Refusal(
                 "token_invalid", "The token is of an issuer that this gateway does not trust, or of a key it no longer uses."
@@ -90,17 +106,19 @@ def _verified(token: bytes, standing: Standing) -> Principal:
         verify(jws, key)
     except TokenProblem:
         raise Refusal("token_invalid") from None
-    return _principal(jws.claims, standing)
+    principal = _principal(jws.claims, key.kid, standing)
+    if by_proof != (principal.binding is not None and principal.binding.jkt is not None):
+        if by_proof:
+            raise Refusal("token_invalid", "The token is not bound to a key; send it as Bearer.")
+        raise Refusal("proof_missing", "The token is bound to a key: send it as Authorization: DPoP, with a proof.")
+    return principal
 
 
-def _principal(claims: Mapping[str, Any], standing: Standing) -> Principal:
-    """What the claims of a verified token say (design §6), each of the one type it may have."""
+def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Principal:
+    """What the claims of a token that this key has signed say (design §6), each of the one type it may have."""
     audience = claims.get("aud")
     if standing.audience not in (audience if isinstance(audience, list) else [audience]):
         raise Refusal("token_invalid", "The token is for another audience.")
-    # A binding that nothing here checks must not be taken for a bearer token (RFC 7800 §3.1, RFC 9449 §7.2).
-    if "cnf" in claims:
-        raise Refusal("token_invalid", "The token is bound to a key, and this gateway serves only bearer tokens.")
     expires, not_before = _number(claims, "exp"), _number(claims, "nbf")
     if not_before > standing.clock.now() + SKEW:
         raise Refusal("token_invalid", "The token is not valid yet.")
@@ -113,6 +131,8 @@ def _principal(claims: Mapping[str, Any], standing: Standing) -> Principal:
     intents = _text(claims, "scope").split(" ")
     if len(intents) > MOST_INTENTS:
         raise Refusal("token_invalid")
+    details = _details(claims)
+    above = _above(details)
     return Principal(
         agent=agent,
         subject=_text(claims, "sub"),
@@ -122,8 +142,74 @@ def _principal(claims: Mapping[str, Any], standing: Standing) -> Principal:
         intents=frozenset(intents),
         expires=expires,
         epoch=_text(claims, "epoch"),
-        marks=marks_of(token=token, task=task, agent=agent, tenant=tenant),
+        marks=marks_of(token=token, task=task, agent=agent, tenant=tenant, key=key),
+        opened=_number(claims, "task_iat"),
+        params=_params(details),
+        starter=_text(details, "starter") if "starter" in details else None,
+        binding=_binding(claims["cnf"]) if "cnf" in claims else None,
+        limits=_limits(tenant, [(task, details), *above]),
+        family=above[-1][0] if above else "",
+        met=frozenset(_texts(details, "met")),
+        claims=_claims(claims.get("agent_claims", {})),
     )
+
+
+def _binding(confirmation: object) -> Binding:
+    """What `cnf` says. A binding that nothing here checks must not be taken for none (RFC 7800 §3.1, RFC 9449 §7.2)."""
+    if not isinstance(confirmation, dict) or not confirmation or not _CONFIRMATIONS.issuperset(confirmation):
+        raise Refusal("token_invalid", "The token is bound in a way that this gateway cannot check.")
+    if not all(isinstance(value, str) and _THUMBPRINT(value) for value in confirmation.values()):
+        raise Refusal("token_invalid")
+    return Binding(confirmation.get("jkt"), confirmation.get("x5t#S256"))
+
+
+def _claims(claims: object) -> Mapping[str, Any]:
+    """What policy reads of the claims of the agent."""
+    if not isinstance(claims, dict):
+        raise Refusal("token_invalid")
+    return claims
+
+
+def _details(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one element of `authorization_details` (RFC 9396 §2), if there is any."""
+    details = claims.get("authorization_details", [{}])
+    if not isinstance(details, list) or len(details) != 1 or not isinstance(details[0], dict):
+        raise Refusal("token_invalid")
+    return details[0]
+
+
+def _params(details: Mapping[str, Any]) -> dict[str, str]:
+    params = details.get("params", {})
+    if not isinstance(params, dict) or not all(isinstance(value, str) for value in params.values()):
+        raise Refusal("token_invalid")
+    return params
+
+
+def _above(details: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The tasks above, nearest first, each with what is said of it."""
+    above = details.get("above", [])
+    if not isinstance(above, list) or not all(isinstance(each, dict) for each in above):
+        raise Refusal("token_invalid")
+    return [(_text(each, "task"), each) for each in above]
+
+
+def _limits(tenant: str, tasks: list[tuple[str, Mapping[str, Any]]]) -> tuple[Limit, ...]:
+    """The limits of the task and of each above: whatever is used counts under all of them."""
+    limits: list[Limit] = []
+    try:
+        for task, said in tasks:
+            if "limits" in said:
+                limits += counted(tenant, task, read_limits(said["limits"]))
+    except ValueError:
+        raise Refusal("token_invalid") from None
+    return tuple(limits)
+
+
+def _texts(details: Mapping[str, Any], name: str) -> list[str]:
+    values = details.get(name, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Refusal("token_invalid")
+    return values
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float:

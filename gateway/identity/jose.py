@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, final
 
+import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
@@ -21,6 +23,8 @@ PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed
 TOKEN_BYTES: Final = 8192
 JSON_DEPTH: Final = 16
 RSA_BITS: Final = range(2048, 8193)
+HEADERS_REMEMBERED: Final = 64
+"""How many protected headers are remembered; a forgotten one is read again."""
 
 _COMPACT = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)").fullmatch
 # A plus or a slash is no part of this alphabet, so neither survives the translation.
@@ -41,14 +45,20 @@ class TokenProblem(Exception):
         self.code: Final = code
 
 
-@dataclass(frozen=True, slots=True)
 class Envelope:
     """A compact JWS taken apart and not verified. It never shows its contents."""
 
-    header: Mapping[str, Any] = field(repr=False)
-    payload: bytes = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    __slots__ = ("header", "payload", "signature", "signing_input")
+
+    def __init__(self, header: Mapping[str, Any], payload: bytes, signing_input: bytes, signature: bytes) -> None:
+        """`header` and `payload` are decoded; `signing_input` is what was signed, as it came (RFC 7515 §5.2)."""
+        self.header: Final = header
+        self.payload: Final = payload
+        self.signing_input: Final = signing_input
+        self.signature: Final = signature
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     @property
     def algorithm(self) -> str:
@@ -69,11 +79,15 @@ class Envelope:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class Jws(Envelope):
     """A JWT taken apart and not verified: its claims are what the sender says."""
 
-    claims: Mapping[str, Any] = field(repr=False)
+    __slots__ = ("claims",)
+
+    def __init__(self, envelope: Envelope, claims: Mapping[str, Any]) -> None:
+        """`claims` are the payload, read."""
+        super().__init__(envelope.header, envelope.payload, envelope.signing_input, envelope.signature)
+        self.claims: Final = claims
 
 
 @final
@@ -104,24 +118,24 @@ def read(token: bytes, *, limit: int = TOKEN_BYTES) -> Jws:
     envelope = take_apart(token, limit=limit)
     if not _FOREIGN_KEYS.isdisjoint(envelope.header):
         raise TokenProblem("foreign_key")
-    claims = read_object(envelope.payload)
-    return Jws(envelope.header, envelope.payload, envelope.signing_input, envelope.signature, claims)
+    return Jws(envelope, read_object(envelope.payload))
 
 
 def take_apart(token: bytes, *, limit: int = TOKEN_BYTES) -> Envelope:
     """Take a compact JWS with any payload apart (RFC 7515 §7.1). Raises `TokenProblem`."""
     if len(token) > limit:
         raise TokenProblem("size")
+    header, payload, signature, signed = parts_of(token)
+    return Envelope(_read_header(header), base64url(payload), signed, base64url(signature))
+
+
+def parts_of(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Header, payload and signature of a compact JWS as they came, and what was signed. Raises `TokenProblem`."""
     parts = _COMPACT(token)
     if parts is None:
         raise TokenProblem("form")
     header, payload, signature = parts.groups()
-    return Envelope(
-        _checked_header(read_object(base64url(header))),
-        base64url(payload),
-        token[: len(header) + 1 + len(payload)],
-        base64url(signature),
-    )
+    return header, payload, signature, token[: len(header) + 1 + len(payload)]
 
 
 def verify(jws: Envelope, key: VerificationKey) -> None:
@@ -151,6 +165,9 @@ def read_object(text: bytes) -> dict[str, Any]:
 
     No duplicate member at any depth (RFC 7515 §4), no `NaN`, no number beyond a float, no lone surrogate, at most 16 levels.
     """
+    value = _as_written(text)
+    if isinstance(value, dict):
+        return value
     try:
         document = text.decode()
         _check_depth(document)
@@ -173,7 +190,15 @@ def form_of(key: object) -> str:
     return "OKP Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else ""
 
 
-def _checked_header(header: dict[str, Any]) -> dict[str, Any]:
+@lru_cache(HEADERS_REMEMBERED)
+def _read_header(part: bytes) -> Mapping[str, Any]:
+    """What a protected header says follows from its bytes, and all tokens of one key begin with the same."""
+    return read_header(part)
+
+
+def read_header(part: bytes) -> Mapping[str, Any]:
+    """Read a protected header (RFC 7515 §4): it has an `alg`, and nothing critical. Raises `TokenProblem`."""
+    header = read_object(base64url(part))
     # No extension is implemented here, and an unencoded payload (RFC 7797) would change what is signed.
     if "crit" in header or "b64" in header:
         raise TokenProblem("critical")
@@ -182,6 +207,20 @@ def _checked_header(header: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(header.get("kid", ""), str) or not isinstance(header.get("typ", ""), str):
         raise TokenProblem("header")
     return header
+
+
+def _as_written(text: bytes) -> object:
+    """The value of a JSON text that a writer would write just so, or nothing: then it has to be read with care.
+
+    Of two members with one name only one would be written again, and every other doubtful form would be written otherwise.
+    """
+    if text.count(b"{") + text.count(b"[") > JSON_DEPTH:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if orjson.dumps(value) == text else None
 
 
 def _check_depth(document: str) -> None:

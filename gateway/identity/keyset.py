@@ -1,19 +1,28 @@
 """A set of JSON Web Keys as verification keys by their ids; knows not where the set came from (RFC 7517)."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from gateway.identity.jose import ALGORITHMS, PublicKey, TokenProblem, VerificationKey, base64url, form_of, read_object
+from gateway.identity.kept import ContentProblem
 
 KEY_SET_BYTES: Final = 256 * 1024
 KEYS: Final = 100
 
 _CURVES: Final[Mapping[str, ec.EllipticCurve]] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+# RFC 7638 §3.2, and RFC 8037 §2 for OKP.
+_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "EC": ("crv", "kty", "x", "y"),
+    "RSA": ("e", "kty", "n"),
+    "OKP": ("crv", "kty", "x"),
+}
 
 
-class KeySetProblem(Exception):
+class KeySetProblem(ContentProblem):
     """A key set cannot be used as a whole; the text is a clause for an operator and holds no key."""
 
 
@@ -59,6 +68,15 @@ def read_key(entry: object, algorithms: Sequence[str]) -> VerificationKey | None
         return VerificationKey(kid, fitting[0], key) if key is not None and fitting else None
     except (ValueError, TokenProblem):
         return None
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """The thumbprint of a public key (RFC 7638 §3): SHA-256 over its required members in their one order.
+
+    `jwk` is one that `read_key` has read.
+    """
+    required = ",".join(f'"{name}":"{jwk[name]}"' for name in _REQUIRED[jwk["kty"]])
+    return urlsafe_b64encode(sha256(f"{{{required}}}".encode()).digest()).rstrip(b"=").decode()
 
 
 def _may_verify(entry: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ class _Identity(Config):
     mints: Annotated[str, AfterValidator(_pattern)] | None = None
     """The agents it may vouch for: one SPIFFE ID, or all below a path with a trailing `/*`.
 
-    Not needed where the provider itself lists them."""
+    Not needed where the provider itself lists them, or is of one trust domain: then it may vouch for all of that."""
     same_user: StrictBool = False
     """Must be true if a listed user is Doorward's own or an operator's: nothing isolates that agent from Doorward then."""
 
@@ -43,12 +43,13 @@ class _Identity(Config):
 
     @model_validator(mode="after")
     def _vouches_for_someone(self) -> Self:
-        config = self._config
-        implied = config.implied()
-        if self.mints is None and not implied:
+        implied, within = self._config.implied(), self._config.within()
+        if self.mints is None and not implied and within is None:
             raise PydanticCustomError("mints", "mints is missing: say which agents this provider may vouch for")
         if self.mints is not None and any(not AgentPattern.parse(self.mints).covers(agent.text) for agent in implied):
             raise PydanticCustomError("mints", "a listed agent is outside mints")
+        if self.mints is not None and within is not None and not within.covers(AgentPattern.parse(self.mints).text):
+            raise PydanticCustomError("mints", "mints is outside the trust domain of this provider")
         if self.same_user and not implied:
             raise PydanticCustomError("same_user", "same_user is only for providers that list users of this machine")
         return self
@@ -65,7 +66,12 @@ class _Identity(Config):
     @property
     def patterns(self) -> tuple[AgentPattern, ...]:
         """The agents it may vouch for: never empty."""
-        return self._config.implied() or (AgentPattern.parse(str(self.mints)),)
+        if implied := self._config.implied():
+            return implied
+        within = self._config.within()
+        if self.mints is None and within is not None:
+            return (within,)
+        return (AgentPattern.parse(str(self.mints)),)
 
     @property
     def _config(self) -> ProviderConfig:

@@ -1,7 +1,8 @@
 """What a gateway knows of its authority: keys, epoch, revocations and how fresh they are; asks nobody while it decides."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final, final
 
 import orjson
@@ -10,6 +11,8 @@ from gateway import telemetry
 from gateway.clock import Clock
 from gateway.identity.jose import VerificationKey
 from gateway.identity.keyset import KeySetProblem, read_key_set
+from gateway.identity.renewals import Renewals
+from gateway.identity.until import Expiring
 from gateway.model import Principal, Revocation
 
 TOKENS_REMEMBERED: Final = 16_384
@@ -18,6 +21,8 @@ ALGORITHMS: Final = ("ES256",)
 """The algorithms of task tokens; a header that claims another is refused before any signature is looked at."""
 SECONDS_PAST_USE: Final = 60.0
 """How long a revocation is kept after the last token that it could concern has expired."""
+MOST_REVOCATIONS: Final = 4_000_000
+"""How many revocations are known at a time. With more, nothing is accepted until enough of them are over."""
 
 _log = telemetry.logger("standing")
 
@@ -40,48 +45,89 @@ class Standing:
         self._beaten: float | None = None
         self.epoch = ""
         self.seq = 0
-        """The number of the newest revocation that is known."""
+        """The number of the newest entry of the feed that is known."""
         self.signing_keys: Mapping[str, VerificationKey] = {}
         self.ended: Final[set[str]] = set()
         """The marks of everything that is revoked now."""
         self.remembered: Final[OrderedDict[bytes, Principal]] = OrderedDict()
         """Verified tokens by their bytes. It holds what a signature proved, and nothing that can change afterwards."""
+        self.renewals: Final = Renewals()
+        """Until when what a task has open may outlive its own token."""
+        self.on_end: Callable[[str], None] = _nobody
+        """Told of each mark that is no longer accepted, and of an empty one when it could be any."""
         self._tokens: Final = tokens
-        self._ending: Final[dict[str, float]] = {}
-        self._forget_at = 0.0
+        self._ending: Final = Expiring(self.ended)
 
     # What the feed calls.
 
     def keys(self, issuer: str, jwks: Mapping[str, Any]) -> None:
-        """The keys of the authority; tokens that a vanished key signed must be verified anew, and fail.
+        """The keys of the authority; what a vanished key signed is not accepted any more.
 
         Keys that cannot be used leave the gateway with none: then it accepts no token, which readers of its log can see.
         """
         if issuer != self.issuer:
             return
+        before = self.signing_keys
         self.remembered.clear()
         try:
             self.signing_keys = read_key_set(orjson.dumps(dict(jwks)), ALGORITHMS)
         except KeySetProblem as problem:
             self.signing_keys = {}
             _log.error("keys_unusable", issuer=issuer, reason=str(problem))
+        for kid, key in before.items():
+            if self.signing_keys.get(kid) != key:
+                self.on_end(f"key:{kid}")
 
-    def beat(self, epoch: str, seq: int) -> None:
-        """The authority has just read its store, and all revocations up to `seq` were delivered before."""
+    def beat(self, epoch: str, seq: int, at: float | None = None) -> None:
+        """The authority has read its store, and all revocations up to `seq` were delivered before.
+
+        `at` is the boot time when that read began, now if nothing is said: what was long under way makes nothing fresh.
+        """
         if epoch != self.epoch:
             self.remembered.clear()
-        self.epoch = epoch
+            self.seq = seq
+            self.renewals.clear()
+            self.epoch = epoch
+            self.on_end("")
         self.seq = max(self.seq, seq)
-        self._beaten = self.clock.boot()
-        if self._beaten >= self._forget_at:
-            self._forget_at = self._beaten + SECONDS_PAST_USE
-            self._forget_past()
+        now = self.clock.now()
+        self._ending.forget(now - SECONDS_PAST_USE)
+        self.renewals.forget(now)
+        if len(self.ended) <= MOST_REVOCATIONS:
+            self._beaten = self.clock.boot() if at is None else at
+        elif self._beaten is not None:
+            self._beaten = None
+            _log.error("too_many_revocations", most=MOST_REVOCATIONS)
 
     def revoked(self, revocation: Revocation) -> None:
         """From now on nothing with this mark is accepted."""
         self.seq = max(self.seq, revocation.seq)
-        self._ending[revocation.mark] = max(revocation.until, self._ending.get(revocation.mark, 0.0))
-        self.ended.add(revocation.mark)
+        self._ending.add(revocation.mark, revocation.until)
+        self.on_end(revocation.mark)
+
+    def restored(self, kind: str, name: str, seq: int) -> None:
+        """This mark is accepted again. What had ended under it has marks of its own."""
+        self.seq = max(self.seq, seq)
+        self._ending.remove(f"{kind}:{name}")
+
+    def renewed(self, task: str, until: float) -> None:
+        """A task has a new token, good until then: what an older one has opened may stay open for as long.
+
+        A time that is over says that no renewal of the task counts any more.
+        """
+        now = self.clock.now()
+        self.renewals.note(task, until, now)
+        if until <= now:
+            self.on_end("")
+
+    def anew(self) -> None:
+        """What is known may be wrong or has holes: nothing is accepted until all of it has come anew, up to a heartbeat."""
+        self._beaten = None
+        self.epoch, self.seq = "", 0
+        self.remembered.clear()
+        self.renewals.clear()
+        self._ending.clear()
+        self.on_end("")
 
     # What the steps of a request ask.
 
@@ -93,12 +139,15 @@ class Standing:
             self.remembered[token] = principal
 
     @property
+    def age(self) -> float:
+        """Seconds of boot time since the read of the store that the last heartbeat proves; infinite before the first."""
+        return inf if self._beaten is None else self.clock.boot() - self._beaten
+
+    @property
     def stale(self) -> bool:
         """Whether the last heartbeat is older than is allowed."""
         return self._beaten is None or self.clock.boot() - self._beaten > self._max_staleness
 
-    def _forget_past(self) -> None:
-        past = self.clock.now() - SECONDS_PAST_USE
-        for mark in [mark for mark, until in self._ending.items() if until < past]:
-            del self._ending[mark]
-            self.ended.discard(mark)
+
+def _nobody(_mark: str) -> None:
+    """Nothing is open yet that could be told."""

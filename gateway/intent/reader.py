@@ -16,6 +16,10 @@ class Reader(Protocol):
         """Whether what it says follows from the head alone, so that it may be kept with a head that comes again."""
         ...
 
+    def ready(self, key: bytes, inspect: int) -> "Reader":
+        """The same for one installation: `key` has 32 bytes, and of a body it may read `inspect` bytes."""
+        ...
+
     async def read(
         self, head: RequestHead, upstream: Upstream, caller: Downstream, index: OperationIndex
     ) -> tuple[Operation, tuple[Coverage, ...]]:

@@ -7,40 +7,86 @@ from typing import Final, Generic, TypeVar
 from cachetools import LRUCache
 
 from gateway.model import AgentPattern
+from gateway.policy.conditions import Condition, agent_claims_named, request_condition
+from gateway.policy.limited import GrantLimits
 from gateway.policy.rules import DenialRule, GrantRule, matches
+from gateway.policy.start import Opening, Start
 
 R = TypeVar("R")
 
+ASKED_FOR: Final = frozenset(("intent_not_granted", "intent_mismatch", "condition_failed", "denied"))
+"""The codes of refusals of what was asked for, and not of how, or of how much."""
 AGENTS_KEPT: Final = 4096
 """How many agents' views are kept; an agent's view is made anew when it was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant, as far as it concerns one intent. `ttl` is in seconds."""
+    """A grant, ready to be asked. `ttl` is in seconds.
+
+    With `proof` it is for bound tokens alone.
+    Without a `start` it is for tasks that the agent opened itself, without params; without a `condition` for every request.
+    """
 
     name: str
     implied: bool
     ttl: float | None
+    limits: GrantLimits | None = None
+    start: Start | None = None
+    condition: Condition | None = None
+    proof: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether it is for every request of a task that the agent opened itself, without params."""
+        return self.start is None and self.condition is None
+
+    def is_for(self, opening: Opening) -> bool:
+        """Whether it is for the requests of a task that was opened like this."""
+        return opening.plain if self.start is None else self.start.allows(opening)
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A denial, ready to be asked; without a `condition` it is for every request."""
+
+    name: str
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """What the policy says about one agent: for each intent the first grant in file order, and the first denial."""
+    """What the policy says about one agent: for each intent the grants and the denials that can matter, in file order.
 
-    grants: Mapping[str, Grant]
-    denials: Mapping[str, str]
+    `free` holds the grant that decides every request of a task which the agent opened itself without params, where one does.
+    """
+
+    free: Mapping[str, Grant]
+    grants: Mapping[str, Sequence[Grant]]
+    denials: Mapping[str, Sequence[Denial]]
 
 
 class Policy:
     """All grants and denials of one snapshot. Immutable but for the cache of views, which holds nothing but its own outcome."""
 
-    def __init__(self, grants: Sequence[GrantRule], denials: Sequence[DenialRule], intents: Iterable[str], digest: str) -> None:
-        """`intents` are the names of all intents, against which patterns are matched; `digest` names this policy in records."""
+    def __init__(
+        self, grants: Sequence[GrantRule], denials: Sequence[DenialRule], intents: Iterable[str], digest: str,
+        observing: object = None, *, drift: bool = False,
+    ) -> None:  # fmt: skip
+        """`intents` are the names of all intents, against which patterns are matched; `digest` names this policy in records.
+
+        `observing` says what of it is only observed, None if nothing is; with `drift` somebody counts refusals.
+        """
+        self.drifting: Final = ASKED_FOR if drift else frozenset[str]()
+        """The codes of refusals that are counted."""
         self.digest: Final = digest
+        conditions = [*(rule.when for rule in grants), *(rule.when for rule in denials)]
+        self.claims: Final = frozenset[str]().union(*(agent_claims_named(text) for text in conditions if text is not None))
+        """The claims of agents that conditions read, and tokens therefore carry."""
+        self.observing: Final = observing
         self._intents: Final = tuple(intents)
-        self._grants: Final = _ByAgent((rule, rule.agents) for rule in grants)
-        self._denials: Final = _ByAgent((rule, rule.agents) for rule in denials)
+        self._grants: Final = _ByAgent(((_grant(rule), rule.intents), rule.agents) for rule in grants)
+        self._denials: Final = _ByAgent(((_denial(rule), rule.intents), rule.agents) for rule in denials)
         self._views: Final[LRUCache[str, AgentView]] = LRUCache(AGENTS_KEPT)
 
     def view(self, agent: str) -> AgentView:
@@ -50,26 +96,23 @@ class Policy:
             view = self._views[agent] = self._make_view(agent)
         return view
 
-    def first_grant(self, agent: str, intent: str) -> Grant | None:
-        """The grant that decides, if there is one."""
-        return self.view(agent).grants.get(intent)
-
-    def first_denial(self, agent: str, intents: Iterable[str]) -> str | None:
-        """The name of a denial that forbids one of the intents, if there is one."""
-        denials = self.view(agent).denials
-        return next((denials[intent] for intent in intents if intent in denials), None)
-
     def _make_view(self, agent: str) -> AgentView:
-        grants: dict[str, Grant] = {}
-        for rule in self._grants.concerning(agent):
-            grant = Grant(rule.name, rule.declare == "implied", rule.ttl)
-            for intent in self._named_by(rule.intents):
-                grants.setdefault(intent, grant)
-        denials: dict[str, str] = {}
-        for denial in self._denials.concerning(agent):
-            for intent in self._named_by(denial.intents):
-                denials.setdefault(intent, denial.name)
-        return AgentView(grants, denials)
+        grants: dict[str, list[Grant]] = {}
+        settled: set[str] = set()
+        for grant, patterns in self._grants.concerning(agent):
+            for intent in self._named_by(patterns):
+                if grant.start is None and intent in settled:
+                    continue
+                grants.setdefault(intent, []).append(grant)
+                if grant.free:
+                    settled.add(intent)
+        denials: dict[str, list[Denial]] = {}
+        for denial, patterns in self._denials.concerning(agent):
+            for intent in self._named_by(patterns):
+                known = denials.setdefault(intent, [])
+                if not known or known[-1].condition is not None:
+                    known.append(denial)
+        return AgentView({intent: found[0] for intent, found in grants.items() if found[0].free}, grants, denials)
 
     def _named_by(self, patterns: Sequence[str]) -> Iterable[str]:
         for pattern in patterns:
@@ -77,6 +120,22 @@ class Policy:
                 yield from (intent for intent in self._intents if matches(pattern, intent))
             else:
                 yield pattern
+
+
+def _grant(rule: GrantRule) -> Grant:
+    return Grant(
+        rule.name,
+        rule.declare == "implied",
+        rule.ttl,
+        limits=None if rule.limits is None else GrantLimits(rule.name, rule.limits),
+        start=None if rule.start is None else Start(rule.start),
+        condition=None if rule.when is None else request_condition(rule.when),
+        proof=rule.proof == "required",
+    )
+
+
+def _denial(rule: DenialRule) -> Denial:
+    return Denial(rule.name, None if rule.when is None else request_condition(rule.when))
 
 
 class _ByAgent(Generic[R]):

@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, final
+from typing import Final
 
 import orjson
 
@@ -17,21 +17,30 @@ from gateway.credentials.injector import Injector
 from gateway.credentials.injectors import INJECTORS
 from gateway.credentials.obtain import Credentials, ManagedCredential
 from gateway.credentials.rules import CredentialRule
+from gateway.credentials.source import Source
 from gateway.credentials.sources import SOURCES
 from gateway.credentials.sources.file import Config as FileSourceConfig
 from gateway.errors import ConfigurationError, Flaw
 from gateway.http.admit import Admission
 from gateway.http.fields import canonical, never_forwarded, request_vocabulary
 from gateway.http.memory import Memory
+from gateway.http.permitted import Permitted
 from gateway.http.routes import Routes
 from gateway.identity.local_users import user_id
-from gateway.intent.index import OperationIndex
-from gateway.intent.read_intent import Intents, Readable
-from gateway.intent.readers import READERS
-from gateway.model import Upstream
+from gateway.intent.mirrored import MIRRORED, SEALED
+from gateway.intent.read_intent import Intents
+from gateway.kind import Pace
+from gateway.model import Limit, Upstream
 from gateway.policy.compile import Policy
+from gateway.settings.captures import capture_flaws
+from gateway.settings.compiled import Compiled
+from gateway.settings.decisions import observing, readable
 from gateway.settings.document import Document
+from gateway.settings.examples import example_flaws
+from gateway.settings.identities import identity_flaws
 from gateway.settings.load import Loaded
+from gateway.settings.protocols import MCP, protocol_flaws
+from gateway.settings.resource_documents import resource_documents
 from gateway.settings.tls import tls_files, tls_flaws, tls_warnings, upstream_files
 from gateway.stores.backends.sqlite import MEMORY
 from gateway.stores.backends.sqlite import Config as SqliteConfig
@@ -46,62 +55,75 @@ _DIGEST_DIGITS: Final = 16
 _A_DAY: Final = timedelta(days=1).total_seconds()
 
 
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """What a configuration means. `warnings` are sentences for the operator about what will soon stop working.
-
-    `digest` stands for the values of the file, the environment's among them; comments and layout do not change it.
-    """
-
-    digest: str
-    tenant: str
-    admission: Admission
-    upstreams: Mapping[str, Upstream]
-    routes: Routes
-    intents: Intents
-    policy: Policy
-    warnings: tuple[str, ...]
-
-
-def compile_configuration(loaded: Loaded, now: float) -> Compiled:
+def compile_configuration(loaded: Loaded, now: float, before: Compiled | None = None) -> Compiled:
     """Compile what `load` has checked, as of `now` (Unix seconds).
 
+    An upstream that is what it was in `before` stays the same object, for its connections are kept under it.
     Raises `ConfigurationError` for what is right in itself and still cannot be used here and now.
     """
     document = loaded.document
     flaws = [
         *_exception_flaws(loaded, now),
         *_isolation_flaws(loaded),
+        *identity_flaws(loaded),
         *_place_flaws(loaded),
         *tls_flaws(loaded, now),
         *_file_flaws(loaded),
+        *capture_flaws(loaded),
+        *protocol_flaws(loaded),
     ]
     if flaws:
         raise ConfigurationError(flaws)
     canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(canonical_form).hexdigest()[:_DIGEST_DIGITS]
     injected = {place for rule in document.credentials.values() for place in _injector(rule).places}
-    upstreams = {name: _upstream(loaded, name, injected) for name in document.upstreams}
+    known = {} if before is None else before.upstreams
+    upstreams = {name: _same(known.get(name), _upstream(loaded, name, injected)) for name in document.upstreams}
     watched = {name for upstream in upstreams.values() for name in upstream.emptied}
     watched |= injected
-    return Compiled(
+    if any(upstream.protocol == MCP for upstream in upstreams.values()):
+        watched |= {*MIRRORED, *SEALED}
+    vocabulary, limits = request_vocabulary(watched), document.gateway.limits
+    compiled = Compiled(
         digest=digest,
         tenant=document.tenant,
-        admission=Admission(request_vocabulary(watched), document.gateway.limits, Memory()),
+        admission=Admission(vocabulary, limits, Permitted(vocabulary, limits.headers)),
         upstreams=upstreams,
-        routes=Routes(upstreams.values()),
-        intents=Intents(
-            canonical(document.gateway.intent_header), {name: _readable(document, name) for name in upstreams}, Memory()
+        routes=Routes(upstreams.values(), resource_documents(document, upstreams)),
+        intents=Intents(canonical(document.gateway.intent_header), readable(document), Memory(), limits.inspect),
+        policy=Policy(
+            document.grants, document.denials, document.intents, digest, observing(document), drift=document.drift is not None
         ),
-        policy=Policy(document.grants, document.denials, document.intents, digest),
-        warnings=(*_warnings(document, now), *tls_warnings(loaded, now)),
+        warnings=(*_observed(document), *_warnings(document, now), *tls_warnings(loaded, now)),
     )
+    if flaws := list(example_flaws(loaded, compiled)):
+        raise ConfigurationError(flaws)
+    return compiled
 
 
-def compile_credentials(loaded: Loaded, clock: Clock, fingerprint_key: bytes) -> Credentials:
-    """Open the sources of all secrets. `fingerprint_key` marks the versions of secrets in records."""
-    return Credentials({name: _credential(loaded, name, clock, fingerprint_key) for name in loaded.document.credentials}, clock)
+def compile_credentials(
+    loaded: Loaded, clock: Clock, fingerprint_key: bytes, before: tuple[Loaded, Credentials] | None = None
+) -> Credentials:
+    """Open the sources of all secrets. `fingerprint_key` marks the versions of secrets in records.
+
+    A credential that is what it was in `before` is the same object, with the last value that its source has given.
+    """
+    document = loaded.document
+    scrubbed = {upstream.credential for upstream in document.upstreams.values() if upstream.scrub != "none"}
+    managed: dict[str, ManagedCredential] = {}
+    for name, rule in document.credentials.items():
+        ends = _usable_until(rule, document.exceptions.overdue)
+        known = None if before is None or not _same_secret(*before, loaded, name) else before[1].managed[name]
+        if known is None or (known.ends, known.scrubbed) != (ends, name in scrubbed):
+            source = _source(loaded, name, clock) if known is None else known.source
+            known = ManagedCredential(name, source, _injector(rule), ends=ends, key=fingerprint_key, scrubbed=name in scrubbed)
+        managed[name] = known
+    return Credentials(managed, clock)
+
+
+def _same(before: Upstream | None, now: Upstream) -> Upstream:
+    alike = before is not None and all(getattr(before, field.name) == getattr(now, field.name) for field in fields(now))
+    return before if before is not None and alike else now
 
 
 def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
@@ -109,18 +131,20 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
     address = rule.address()
     places = rule.token_places()
     ours = (*ALWAYS_WATCHED, canonical(loaded.document.gateway.intent_header), *map(canonical, places))
-    withheld = WITHHELD_TO_SCRUB if rule.scrub == "full" else ()
+    withheld = WITHHELD_TO_SCRUB if rule.scrub == "full" or rule.protocol == MCP else ()
+    opened = SEALED if rule.protocol == MCP else ()
     return Upstream(
         tenant=loaded.document.tenant,
         name=name,
         origin=address.origin,
         prefix=rule.prefix(name),
+        resource=loaded.document.gateway.url.rstrip("/") + rule.prefix(name),
         base_path=address.path,
         protocol=rule.protocol,
         credential=rule.credential,
         token_places=tuple(map(canonical, places)),
         # A header that another upstream's secret goes into is watched for all; here it is what it would be without that.
-        emptied=frozenset((*ours, *withheld, *filter(never_forwarded, injected))),
+        emptied=frozenset((*ours, *withheld, *opened, *filter(never_forwarded, injected))),
         scrub=rule.scrub,
         networks=tuple(rule.networks),
         passed=frozenset(map(canonical, rule.passed)),
@@ -128,15 +152,28 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
         connect_timeout=rule.timeouts.connect,
         head_timeout=rule.timeouts.head,
         concurrent=rule.limits.concurrent,
+        rate=None if rule.limits.rate is None else _rate(loaded.document.tenant, name, rule.limits.rate),
     )
 
 
-def _credential(loaded: Loaded, name: str, clock: Clock, fingerprint_key: bytes) -> ManagedCredential:
-    rule = loaded.document.credentials[name]
-    source = SOURCES[rule.secret.name].build(rule.secret.config, clock, loaded.resolve)
-    ends = _usable_until(rule, loaded.document.exceptions.overdue)
-    scrubbed = any(upstream.credential == name and upstream.scrub != "none" for upstream in loaded.document.upstreams.values())
-    return ManagedCredential(name, source, _injector(rule), ends=ends, key=fingerprint_key, scrubbed=scrubbed)
+def _rate(tenant: str, name: str, pace: Pace) -> Limit:
+    return Limit("rate", f"rate/{tenant}/upstream/{name}", *pace.slices(), f"to {name}", shared=True)
+
+
+def _source(loaded: Loaded, name: str, clock: Clock) -> Source:
+    secret = loaded.document.credentials[name].secret
+    return SOURCES[secret.name].build(secret.config, clock, loaded.resolver("credentials", name))
+
+
+def _same_secret(before: Loaded, known: Credentials, after: Loaded, name: str) -> bool:
+    """Whether a credential takes the same secret from the same place to the same places."""
+    old, new = before.document.credentials.get(name), after.document.credentials[name]
+    folders = (loaded.resolver("credentials", name)("") for loaded in (before, after))
+    return name in known.managed and old is not None and (old.secret, old.inject) == (new.secret, new.inject) and _one(folders)
+
+
+def _one(things: Iterable[object]) -> bool:
+    return len(set(things)) == 1
 
 
 def _injector(rule: CredentialRule) -> Injector:
@@ -148,12 +185,6 @@ def _usable_until(rule: CredentialRule, overdue: float) -> float | None:
     if rule.exception is None:
         return None
     return min(rule.exception.ends(), rule.exception.review_due() + overdue)
-
-
-def _readable(document: Document, name: str) -> Readable:
-    kind = READERS[document.upstreams[name].protocol]
-    own = {intent: rule for intent, rule in document.intents.items() if rule.upstream == name}
-    return Readable(kind.build(kind.config()), OperationIndex(own))
 
 
 def _exception_flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
@@ -227,7 +258,7 @@ def _own_files(loaded: Loaded) -> Iterator[tuple[tuple[str | int, ...], str, Pat
     yield ("audit", "checkpoint"), "the checkpoint key", key
     yield ("audit", "checkpoint"), "the verifier key", key.with_name(key.name + ".pub")
     store = document.authority.store.config
-    if isinstance(store, SqliteConfig) and store.path != MEMORY:
+    if document.authority.remote is None and isinstance(store, SqliteConfig) and store.path != MEMORY:
         yield ("authority", "store"), "the store", loaded.resolve(store.path)
     listeners = (
         ("gateway", document.gateway.listen),
@@ -241,11 +272,23 @@ def _own_files(loaded: Loaded) -> Iterator[tuple[tuple[str | int, ...], str, Pat
     for where, files in tls_files(loaded):
         if files.key is not None:
             yield where, "a TLS key", Path(files.key)
-    secrets: dict[str, str] = {}
+    secrets: dict[Path, str] = {}
     for name, rule in document.credentials.items():
         if isinstance(rule.secret.config, FileSourceConfig):
-            path = rule.secret.config.path
-            yield ("credentials", name), secrets.setdefault(path, f"the secret of '{name}'"), loaded.resolve(path)
+            path = loaded.resolver("credentials", name)(rule.secret.config.path)
+            yield ("credentials", name), secrets.setdefault(path, f"the secret of '{name}'"), path
+
+
+def _observed(document: Document) -> Iterator[str]:
+    """What is forwarded though policy refuses it; nobody should find that out by accident."""
+    if document.gateway.mode == "observe":
+        yield "gateway.mode is observe: what policy refuses is forwarded, and only recorded"
+    for name, upstream in document.upstreams.items():
+        if upstream.mode == "observe":
+            yield f"upstream {name} is in observe mode: what policy refuses is forwarded, and only recorded"
+    for grant in document.grants:
+        if grant.mode == "observe":
+            yield f"grant {grant.name}: it is in observe mode, so its conditions are only recorded"
 
 
 def _warnings(document: Document, now: float) -> Iterator[str]:

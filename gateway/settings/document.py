@@ -1,6 +1,6 @@
 """The whole configuration, composed of sections that stand beside their users; knows nothing of files and places."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from gateway.credentials.rules import CredentialRule, ExceptionsRule
 from gateway.identity.rules import IdentityRule
 from gateway.intent.rules import IntentRule
 from gateway.kind import Config, Duration
-from gateway.policy.rules import DenialRule, GrantRule
+from gateway.policy.rules import DenialRule, DriftRule, GrantRule, PolicyDriftRule
 from gateway.settings.gateway_rule import GatewayRule
 from gateway.settings.names import Name
 from gateway.settings.upstreams import UpstreamRule
@@ -30,6 +30,9 @@ class Document(Config):
     """The version of this format."""
     tenant: Name
     """Whose installation this is; stands in every token and every record."""
+    include: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)] = ()
+    """Files beside this one, by name or by a pattern such as `teams/*.yaml`. They hold only upstreams, credentials, intents,
+    grants and denials, and their relative paths begin at their own folder."""
     gateway: GatewayRule = Field(default_factory=GatewayRule)
     """The listener that agents send their requests to."""
     authority: AuthorityRule = AuthorityRule()
@@ -50,6 +53,10 @@ class Document(Config):
     """Who may hold which intents. What no grant allows is refused."""
     denials: tuple[DenialRule, ...] = ()
     """What is forbidden whatever the grants say."""
+    drift: DriftRule | None = None
+    """What ends the tasks of an agent that keeps asking for what it may not have; nothing when it is left out."""
+    policy_drift: PolicyDriftRule = PolicyDriftRule()
+    """What happens to live tasks when policy changes."""
     exceptions: ExceptionsRule = ExceptionsRule()
     """What holds for all exceptions of static credentials."""
     audit: AuditRule = Field(default_factory=AuditRule)

@@ -1,7 +1,7 @@
 """The gateway's own section: where it listens and what it calls itself; knows nothing of upstreams and policy."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,7 +10,8 @@ from gateway.authority.addresses import AddressText
 from gateway.http.fields import canonical, is_spoken_for
 from gateway.http.limits import Limits
 from gateway.http.tls_rule import ListenerTlsRule
-from gateway.kind import Config
+from gateway.kind import Config, Count
+from gateway.policy.rules import Mode
 from gateway.settings.web_address import OriginText
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
@@ -45,6 +46,14 @@ class GatewayRule(Config):
     `listen` when left out."""
     audience: Annotated[str, Field(min_length=1, max_length=200)] = "doorward"
     """What every task token must carry in `aud`."""
+    workers: Annotated[Count, Field(ge=0, le=256)] = 1
+    """How many processes serve requests: 1 is one process for everything, more are started beside the authority, 0 is one for
+    each core. Limits on connections hold for each of them."""
+    proof: Literal["optional", "required"] = "optional"
+    """`required` refuses every token that is not bound to a key or a certificate of its holder. One that is bound has to be
+    proved in either case."""
+    mode: Mode = "enforce"
+    """`observe` forwards what policy would refuse, and records the refusal; everything but policy is enforced as ever."""
     intent_header: Annotated[str, AfterValidator(_check_intent_header)] = "Agent-Intent"
     """The request header in which agents declare their intent."""
     limits: Limits = Limits()

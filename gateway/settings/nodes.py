@@ -1,4 +1,4 @@
-"""A YAML file as a tree of values with their places; knows nothing of YAML's syntax.
+"""YAML files as one tree of values with their places; knows nothing of YAML's syntax.
 
 Lines and columns count from 1.
 """
@@ -28,13 +28,14 @@ class Entry(NamedTuple):
 class Node:
     """One value. Nodes may be shared: an alias is the node of its anchor, and its flaws belong to the anchor's place."""
 
-    __slots__ = ("broken", "entries", "height", "items", "place", "size", "value", "variables")
+    __slots__ = ("broken", "entries", "file", "height", "items", "place", "size", "value", "variables")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what a parser finds out about a value is much
         self,
         place: tuple[int, int],
         value: Any,
         *,
+        file: str,
         entries: Mapping[str, Entry] | None = None,
         items: Sequence["Node"] = (),
         size: int = 1,
@@ -44,10 +45,11 @@ class Node:
     ) -> None:
         """`value` is plain: dict, list, text, number, truth value or None. `size` and `height` count with aliases put in.
 
-        `variables` names the environment variables that its text came from, so that it is never shown. `broken` says
-        that a flaw was already reported here.
+        `file` names the one that `place` is in, and `variables` the environment variables that its text came from, so that it
+        is never shown. `broken` says that a flaw was already reported here.
         """
         self.place = Place(*place)
+        self.file = file
         self.value = value
         self.entries: Mapping[str, Entry] = {} if entries is None else entries
         self.items = items
@@ -59,6 +61,11 @@ class Node:
     def __repr__(self) -> str:
         """The place and kind, never the value: it could be a secret."""
         return f"<{type(self.value).__name__} at {self.place.line}:{self.place.column}>"
+
+    def take_apart(self) -> None:
+        """Let go of all that is below, bit by bit: to free a large tree in one step would hold up everybody for as long."""
+        for node in list(self.walk()):
+            node.entries, node.items, node.value = {}, (), None
 
     def find(self, where: Where) -> "Node | None":
         """The value at a path, or None if nothing stands there."""

@@ -5,7 +5,7 @@ type is passed over here: validation reports it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.model import AgentPattern
 from gateway.policy.rules import matches
@@ -14,6 +14,7 @@ from gateway.settings.sentences import shown, unknown
 _Flaw = tuple[tuple[str | int, ...], str]
 """Where, and what is wrong."""
 
+_OF_TRUST_DOMAINS: Final = ("spiffe_jwt", "spiffe_x509")
 _COMPARED: Final = 50
 """How many unknown names are compared with all known ones; more would keep a large file busy for minutes."""
 
@@ -35,6 +36,7 @@ def broken_references(document: object) -> Iterator[_Flaw]:
     yield from _unknown_names(document, names)
     yield from _unknown_intents(document, names)
     yield from _shared_prefixes(_mapping(document.get("upstreams")))
+    yield from _shared_variables(_mapping(document.get("upstreams")))
     yield from _shared_names(document)
     yield from _shared_addresses(document)
     yield from _identities(document)
@@ -99,6 +101,19 @@ def _shared_prefixes(upstreams: Mapping[str, Any]) -> Iterator[_Flaw]:
             )
 
 
+def _shared_variables(upstreams: Mapping[str, Any]) -> Iterator[_Flaw]:
+    """A key may stand in one variable for several upstreams, for `doorward run` has one for all; an address may not."""
+    env = {name: _mapping(_mapping(upstream).get("env")) for name, upstream in upstreams.items()}
+    first: dict[object, str] = {}
+    for name, rule in env.items():
+        variable = rule.get("base_url")
+        if isinstance(variable, str) and (other := first.setdefault(variable, name)) != name:
+            yield ("upstreams", name, "env", "base_url"), f"upstream '{other}' sets {shown(variable)} too; give each its own"
+    for name, rule in env.items():
+        if rule.get("key") in first:
+            yield ("upstreams", name, "env", "key"), "an address stands in this variable already; give the key another"
+
+
 def _shared_names(document: Mapping[str, Any]) -> Iterator[_Flaw]:
     for section in ("grants", "denials"):
         seen: set[str] = set()
@@ -128,31 +143,45 @@ def _shared_addresses(document: Mapping[str, Any]) -> Iterator[_Flaw]:
 
 def _identities(document: Mapping[str, Any]) -> Iterator[_Flaw]:
     minted = list(_minted(_mapping(document.get("identities"))))
-    for number, (where, provider, pattern) in enumerate(minted):
-        for _, other, earlier in minted[:number]:
-            if other != provider and pattern.overlaps(earlier):
+    for number, (where, provider, whose, pattern) in enumerate(minted):
+        for _, other, theirs, earlier in minted[:number]:
+            # One trust domain gives its workloads SVIDs of both kinds, and they are the same agents.
+            if other != provider and pattern.overlaps(earlier) and (whose is None or whose != theirs):
                 yield where, f"identity '{other}' mints the same agents; each agent comes from one identity"
                 break
     if not minted:
         return
     covered: dict[str, bool] = {}
-    for where, text in _texts(document, ("grants", "denials"), "agents"):
+    for where, text in (*_texts(document, ("grants", "denials"), "agents"), *_starters(document)):
         if text not in covered:
             agent = _pattern(text)
-            covered[text] = agent is None or any(agent.overlaps(pattern) for _, _, pattern in minted)
+            covered[text] = agent is None or any(agent.overlaps(pattern) for *_, pattern in minted)
         if not covered[text]:
             yield where, f"no identity mints {shown(text)}, so this entry would never hold; check `identities`"
 
 
-def _minted(identities: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, AgentPattern]]:
+class _Minted(NamedTuple):
+    where: tuple[str | int, ...]
+    identity: str
+    trust_domain: str | None
+    pattern: AgentPattern
+
+
+def _minted(identities: Mapping[str, Any]) -> Iterator[_Minted]:
     for name, entry in identities.items():
-        identity = _mapping(entry)
+        identity, where = _mapping(entry), ("identities", name)
         listed = _mapping(_mapping(identity.get("unix")).get("users"))
         for user, text in listed.items():
             if (pattern := _pattern(text)) is not None:
-                yield ("identities", name, "unix", "users", user), name, pattern
-        if not listed and (pattern := _pattern(identity.get("mints"))) is not None:
-            yield ("identities", name, "mints"), name, pattern
+                yield _Minted((*where, "unix", "users", user), name, None, pattern)
+        kind = next((kind for kind in _OF_TRUST_DOMAINS if kind in identity), "")
+        domain = _mapping(identity.get(kind)).get("trust_domain")
+        place: tuple[str | int, ...] = (*where, kind, "trust_domain")
+        text = f"spiffe://{domain}/*" if isinstance(domain, str) else None
+        if "mints" in identity:
+            place, text = (*where, "mints"), identity["mints"]
+        if not listed and (pattern := _pattern(text)) is not None:
+            yield _Minted(place, name, domain if isinstance(domain, str) else None, pattern)
 
 
 def _pattern(text: object) -> AgentPattern | None:
@@ -168,6 +197,13 @@ def _texts(document: Mapping[str, Any], sections: Iterable[str], key: str) -> It
             for index, text in enumerate(_list(_mapping(entry).get(key))):
                 if isinstance(text, str):
                     yield (section, number, key, index), text
+
+
+def _starters(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for number, entry in enumerate(_list(document.get("grants"))):
+        for index, text in enumerate(_list(_mapping(_mapping(entry).get("start")).get("by"))):
+            if isinstance(text, str):
+                yield ("grants", number, "start", "by", index), text
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,8 +1,12 @@
 """The JSON Schema of the configuration, for editors and for error texts; knows nothing of any one file."""
 
+import ast
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, Final, NamedTuple
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -33,12 +37,19 @@ class _Generator(GenerateJsonSchema):
             document["default"] = {choice.name: choice.config.model_dump(mode="json")}
         default = document.get("default")
         if isinstance(default, int | float) and document.get("type") == "string":
-            document["default"] = _written(default, _SIZES if "KiB" in document["pattern"] else _TIMES)
+            pattern = document["pattern"]
+            if "%" in pattern:
+                document["default"] = f"{default:.0%}"
+            else:
+                document["default"] = _written(default, _SIZES if "KiB" in pattern else _TIMES)
         return document
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """A model is a mapping, or the scalar that stands for it."""
         document = super().model_schema(schema)
+        fields = schema["cls"].model_fields
+        for name, meaning in meanings(schema["cls"]):
+            document["properties"][fields[name].alias or name]["description"] = meaning
         if document.get("additionalProperties") is False:
             document.setdefault("patternProperties", {})[_IGNORED] = True
         field = _shorthand_of(schema["cls"])
@@ -70,6 +81,18 @@ def _written(quantity: float, units: Mapping[str, float]) -> str:
     return f"{quantity / units[unit]:.0f}{unit}"
 
 
+def meanings(model: type[Any]) -> Iterator[tuple[str, str]]:
+    """The fields of a model, each with the docstring that stands below it; what a subclass says comes last."""
+    for part in reversed(model.__mro__):
+        if issubclass(part, Config) and part is not Config:
+            (written,) = ast.parse(dedent(inspect.getsource(part))).body
+            for field, text in pairwise(written.body if isinstance(written, ast.ClassDef) else ()):
+                match field, text:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(meaning))):
+                        if name in model.model_fields:
+                            yield name, inspect.cleandoc(meaning)
+
+
 def _shorthand_of(model: Any) -> str | None:
     decorators = model.__pydantic_decorators__.model_validators.values()
     return next((one.func.field for one in decorators if isinstance(one.func, Shorthand)), None)
@@ -79,6 +102,10 @@ def _shorthand_of(model: Any) -> str | None:
 def document_schema() -> Mapping[str, Any]:
     """The schema of the whole document (JSON Schema, draft 2020-12)."""
     document = Document.model_json_schema(schema_generator=_Generator)
+    for schema in (document, *document["$defs"].values()):
+        for one in schema.get("properties", {}).values():
+            if "$ref" in one and one.get("description") == document["$defs"][_named(one)].get("description"):
+                one.pop("description", None)  # said once, where it is explained in full
     return {"$schema": _DIALECT, **document, "title": "Doorward configuration"}
 
 
@@ -116,8 +143,7 @@ def schemas_at(where: Where) -> list[Mapping[str, Any]]:
 def variants(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """A schema without references: itself, or each of its alternatives."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        yield from variants(document_schema()["$defs"][name])
+        yield from variants(document_schema()["$defs"][_named(schema)])
         return
     alternatives = schema.get("anyOf")
     if alternatives is None:
@@ -125,6 +151,11 @@ def variants(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         return
     for alternative in alternatives:
         yield from variants(alternative)
+
+
+def _named(schema: Mapping[str, Any]) -> str:
+    """The definition that a reference points to."""
+    return str(schema["$ref"].rpartition("/")[2])
 
 
 def _below(schema: Mapping[str, Any], step: str | int) -> Iterator[Mapping[str, Any]]:

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from gateway.errors import Flaw
 from gateway.settings.nodes import Found, Node, Where
-from gateway.settings.schema import known_at
+
+if TYPE_CHECKING:
+    from gateway.settings.schema import Known
 
 _SHOWN = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}").fullmatch
 _LISTED: Final = 24
@@ -23,7 +25,7 @@ _PART: Final = 4
 _OF_KEY: Final = "[key]"
 
 
-def flaws_of(error: ValidationError, root: Node, file: str) -> Iterator[Flaw]:
+def flaws_of(error: ValidationError, root: Node) -> Iterator[Flaw]:
     """One flaw for each failure, at the place of the value, or of the key when the key is what is wrong."""
     failures = error.errors(include_url=False)
     misspelt = {(one["loc"][:-1], _meant(one["loc"])) for one in failures if one["type"] == "extra_forbidden"}
@@ -40,7 +42,7 @@ def flaws_of(error: ValidationError, root: Node, file: str) -> Iterator[Flaw]:
             continue
         about_key = kind in {"missing", "extra_forbidden"} or where[-1:] == (_OF_KEY,)
         place = found.of_key if about_key else found.of_value
-        yield Flaw(file, place.line, place.column, _sentence(failure, where, found))
+        yield Flaw(found.node.file, place.line, place.column, _sentence(failure, where, found))
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
@@ -91,7 +93,7 @@ def _repeats(message: str, value: str) -> bool:
 
 def _missing(_failure: Mapping[str, Any], where: Where, _found: Found) -> str:
     name = where[-1]
-    about = known_at(where[:-1]).names.get(str(name), "").partition(". ")[0]
+    about = _known_at(where[:-1]).names.get(str(name), "").partition(". ")[0]
     kind = "section" if len(where) == 1 else "key"
     if not about:
         return f"the {kind} {shown(name)} is missing"
@@ -101,14 +103,20 @@ def _missing(_failure: Mapping[str, Any], where: Where, _found: Found) -> str:
 
 
 def _extra(_failure: Mapping[str, Any], where: Where, _found: Found) -> str:
-    known = known_at(where[:-1])
+    known = _known_at(where[:-1])
     if not known.names:
         return f"unknown {known.noun} {shown(where[-1])}; nothing belongs here"
     return unknown(known.noun, str(where[-1]), known.names, always_list=known.noun != "key")
 
 
+def _known_at(where: Where) -> "Known":
+    from gateway.settings.schema import known_at  # noqa: PLC0415 a configuration without mistakes needs no schema
+
+    return known_at(where)
+
+
 def _meant(where: Where) -> str | None:
-    return nearest_name(str(where[-1]), known_at(where[:-1]).names)
+    return nearest_name(str(where[-1]), _known_at(where[:-1]).names)
 
 
 def _literal(failure: Mapping[str, Any], _where: Where, found: Found) -> str:

@@ -12,6 +12,7 @@ from gateway.settings.scalars import resolve
 SCHEMA_FILE: Final = "doorward.schema.json"
 READING: Final = ("GET", "HEAD", "OPTIONS")
 WRITING: Final = ("POST", "PUT", "PATCH", "DELETE")
+_PROTOCOL: Final = "  protocol: mcp                        # its URL is the one endpoint of the server\n"
 
 _PLAIN = re.compile(r"[A-Za-z0-9/_][A-Za-z0-9/._@*+-]*(?:[: ][A-Za-z0-9/._@*+-]+)*").fullmatch
 _NOTES_BEGIN: Final = 39
@@ -19,7 +20,10 @@ _NOTES_BEGIN: Final = 39
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What is known of the upstream and of the user. `secret` and `inject` are the choices in YAML, `{env: KEY}`."""
+    """What is known of the upstream and of the user. `secret` and `inject` are the choices in YAML, `{env: KEY}`.
+
+    `mcp` says that the upstream is a server of MCP.
+    """
 
     name: str
     url: str
@@ -31,6 +35,12 @@ class Start:
     agents: tuple[str, ...]
     today: date
     expires: date
+    mcp: bool = False
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """The names of the intents that it begins with, the first of them the one to try first."""
+        return (f"{self.name}.use",) if self.mcp else (f"{self.name}.read", f"{self.name}.write")
 
 
 def scalar(text: str) -> str:
@@ -57,7 +67,7 @@ def values(start: Start) -> Mapping[str, tuple[str, ...]]:
     return {
         "upstreams": (name,),
         "credentials": (f"{name}-key",),
-        "intents": (f"{name}.read", f"{name}.write"),
+        "intents": start.intents,
         "grants": (f"{start.user} uses {name}",),
     }
 
@@ -118,7 +128,7 @@ def _upstream(start: Start) -> str:
     return f"""\
 {_noted(f"{start.name}:", f"agents call it at /{start.name}")}
   url: {scalar(start.url)}
-  credential: {start.name}-key
+{_PROTOCOL if start.mcp else ""}  credential: {start.name}-key
 {_noted(f"  networks: [{networks}]", start.network_note)}
 """
 
@@ -139,6 +149,16 @@ def _credential(start: Start) -> str:
 
 
 def _intents(start: Start) -> str:
+    if start.mcp:
+        return f"""\
+# To narrow an intent, name what it may use: `tool add_issue`, `prompt review`, `resource file:///projects/{{project}}/{{path...}}`.
+{start.name}.use:
+  upstream: {start.name}
+  operations:
+    - tool {{any}}
+    - prompt {{any}}
+    - resource {{any...}}
+"""
     reading = "\n".join(f"    - {method} /{{path...}}" for method in READING)
     writing = "\n".join(f"    - {method} /{{path...}}" for method in WRITING)
     return f"""\
@@ -156,6 +176,14 @@ def _intents(start: Start) -> str:
 
 def _grant(start: Start) -> str:
     agents = ", ".join(scalar(agent) for agent in start.agents)
+    if start.mcp:
+        return f"""\
+- name: {scalar(f"{start.user} uses {start.name}")}
+  agents: [{agents}]
+  intents: [{start.name}.use]
+  # Clients of MCP send no Agent-Intent: what fits exactly one intent of the token is taken as that intent.
+  declare: implied
+"""
     return f"""\
 - name: {scalar(f"{start.user} uses {start.name}")}
   agents: [{agents}]

@@ -1,7 +1,8 @@
 """What a configuration says of TLS, checked against the files and the addresses it is for; opens no connection."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.authority.addresses import parse_address
@@ -32,13 +33,19 @@ class _Side(NamedTuple):
 
 def listener_files(loaded: Loaded, rule: ListenerTlsRule) -> TlsFiles:
     """The files of a listener."""
-    return _files(loaded, rule.certificate, rule.key, rule.client_ca)
+    return _files(loaded.resolve, rule.certificate, rule.key, rule.client_ca)
 
 
 def upstream_files(loaded: Loaded, name: str) -> TlsFiles:
     """The files of an upstream; without any it is verified with the system's certificates."""
     rule = loaded.document.upstreams[name].tls
-    return _files(loaded, rule.client_certificate, rule.client_key, rule.ca)
+    return _files(loaded.resolver("upstreams", name), rule.client_certificate, rule.client_key, rule.ca)
+
+
+def remote_files(loaded: Loaded) -> TlsFiles:
+    """The files with which an authority elsewhere is followed."""
+    rule = loaded.document.authority
+    return _files(loaded.resolve, rule.certificate, rule.key, rule.ca)
 
 
 def tls_files(loaded: Loaded) -> Iterator[tuple[_Where, TlsFiles]]:
@@ -46,6 +53,8 @@ def tls_files(loaded: Loaded) -> Iterator[tuple[_Where, TlsFiles]]:
     for side in _sides(loaded):
         if side.tls is not None:
             yield (*side.where, "tls"), listener_files(loaded, side.tls)
+    if (remote := remote_files(loaded)) != NO_FILES:
+        yield ("authority",), remote
     for name in loaded.document.upstreams:
         yield ("upstreams", name, "tls"), upstream_files(loaded, name)
 
@@ -54,6 +63,11 @@ def tls_flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
     """Files that cannot be used now, and addresses that say something else. `now` is in Unix seconds."""
     for side in _sides(loaded):
         yield from _side_flaws(loaded, side, now)
+    if (remote := remote_files(loaded)) != NO_FILES:
+        try:
+            calling(remote, now)
+        except UnusableFileError as error:
+            yield loaded.flaw(("authority", error.part), str(error))
     for name, rule in loaded.document.upstreams.items():
         files, where = upstream_files(loaded, name), ("upstreams", name, "tls")
         if rule.address().origin.scheme == "https":
@@ -98,14 +112,13 @@ def _side_flaws(loaded: Loaded, side: _Side, now: float) -> Iterator[Flaw]:
         yield loaded.flaw((*side.where, side.url_key), told)
 
 
-def _sides(loaded: Loaded) -> tuple[_Side, _Side]:
+def _sides(loaded: Loaded) -> Iterator[_Side]:
     gateway, authority = loaded.document.gateway, loaded.document.authority
-    return (
-        _Side(("gateway",), gateway.listen, gateway.tls, gateway.url, "url"),
-        _Side(("authority",), authority.listen, authority.tls, authority.issuer, "issuer"),
-    )
+    yield _Side(("gateway",), gateway.listen, gateway.tls, gateway.url, "url")
+    if authority.remote is None:
+        yield _Side(("authority",), authority.listen, authority.tls, authority.issuer, "issuer")
 
 
-def _files(loaded: Loaded, certificate: str | None, key: str | None, ca: str | None) -> TlsFiles:
-    certificate, key, ca = (None if text is None else str(loaded.resolve(text)) for text in (certificate, key, ca))
+def _files(resolve: Callable[[str], Path], certificate: str | None, key: str | None, ca: str | None) -> TlsFiles:
+    certificate, key, ca = (None if text is None else str(resolve(text)) for text in (certificate, key, ca))
     return TlsFiles(certificate, key, ca)

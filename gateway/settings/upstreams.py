@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.http.fields import PASSABLE, canonical, is_spoken_for
 from gateway.http.tls_rule import FileText
-from gateway.kind import Config, Count, Duration
+from gateway.kind import Config, Count, Duration, Rate
+from gateway.policy.rules import Mode
 from gateway.settings.names import Name
 from gateway.settings.web_address import UrlText, WebAddress, read_url
 
@@ -63,6 +64,7 @@ PrefixText = Annotated[str, AfterValidator(_check_prefix)]
 NetworkText = Annotated[str, AfterValidator(_check_network)]
 TokenPlaceText = Annotated[str, AfterValidator(_check_token_place)]
 PassedText = Annotated[str, AfterValidator(_check_passed)]
+VariableText = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
 class PlaceRule(Config):
@@ -76,7 +78,10 @@ class UpstreamLimitsRule(Config):
     """How much one upstream is asked to bear."""
 
     concurrent: Count = Field(default=256, ge=1, le=100_000)
-    """How many requests may be under way to it at once; further ones are answered with 429."""
+    """How many requests may be under way to it at once, in all gateways together; further ones are answered with 429."""
+    rate: Rate | None = None
+    """How many requests it gets in a time, such as `100/s`, in all gateways together: in any stretch of t seconds no more than
+    100 t, and a burst of 100 besides."""
 
 
 class UpstreamTimeoutsRule(Config):
@@ -105,6 +110,17 @@ class UpstreamTlsRule(Config):
         return self
 
 
+class EnvRule(Config):
+    """What `doorward run` sets for its command, so that an SDK that knows nothing of Doorward calls this upstream."""
+
+    base_url: VariableText
+    """The environment variable from which the SDK takes the address of the API."""
+    key: VariableText
+    """The one from which it takes its API key: it gets one that is good for as long as the command runs."""
+    path: PrefixText = "/"
+    """What the address ends with, as the SDK expects it: `/v1`."""
+
+
 class UpstreamRule(Config):
     """A downstream API: where it is, where agents find it, and which credential it takes."""
 
@@ -112,8 +128,8 @@ class UpstreamRule(Config):
     """Its address; http or https, without user, query and fragment. A path is put in front of every request's path."""
     at: PlaceRule | None = None
     """Where agents find it on the gateway; `/` and its name when left out."""
-    protocol: Literal["http"] = "http"
-    """What it speaks."""
+    protocol: Literal["http", "mcp"] = "http"
+    """What it speaks: plain `http`, or `mcp`, of which `url` is the endpoint (Model Context Protocol, streamable HTTP)."""
     credential: Name
     """The entry of `credentials` whose secret is put into its requests."""
     token_in: tuple[TokenPlaceText, ...] = ()
@@ -129,8 +145,13 @@ class UpstreamRule(Config):
     """How much it is asked to bear."""
     timeouts: UpstreamTimeoutsRule = UpstreamTimeoutsRule()
     """How long the gateway waits for it."""
+    mode: Mode = "enforce"
+    """`observe` forwards what policy would refuse of its requests, and records the refusal."""
     tls: UpstreamTlsRule = UpstreamTlsRule()
     """How it proves that it is the right one, and how the gateway does."""
+
+    env: EnvRule | None = None
+    """What `doorward run` sets for its command."""
 
     def address(self) -> WebAddress:
         """Its origin, and the path that is put in front of every request's."""

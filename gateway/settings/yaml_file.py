@@ -122,14 +122,14 @@ class _Composer:
         try:
             value = resolve(text, event.tag, plain=event.implicit[0])
             if not isinstance(value, str):
-                return Node(place, value)
+                return Node(place, value, file=self._file)
             if _NUL not in value:
                 value, variables = substitute(value, self._environment)
-                return Node(place, value, variables=variables)
+                return Node(place, value, file=self._file, variables=variables)
             self._flaw(place, "text cannot hold a NUL character")
         except (NotAScalarError, UnsetVariableError) as error:
             self._flaw(place, str(error))
-        return Node(place, None, broken=True)
+        return Node(place, None, file=self._file, broken=True)
 
     def _take_key(self, event: Any, place: tuple[int, int]) -> None:
         key = event.value
@@ -161,10 +161,14 @@ class _Composer:
 
     def _take_end(self) -> None:
         ended = self._open.pop()
-        node = _list(ended) if ended.is_list else self._mapping(ended)
+        node = self._list(ended) if ended.is_list else self._mapping(ended)
         if ended.anchor is not None:
             self._anchors[ended.anchor] = node
         self._put(node)
+
+    def _list(self, ended: _Open) -> Node:
+        value = [node.value for node in ended.items]
+        return Node(ended.place, value, file=self._file, items=tuple(ended.items), size=ended.size, height=ended.height)
 
     def _mapping(self, ended: _Open) -> Node:
         entries = ended.entries
@@ -173,7 +177,7 @@ class _Composer:
                 entries.setdefault(name, entry)
         kept = {name: entry for name, entry in entries.items() if not name.startswith("x-")}
         value = {name: entry.node.value for name, entry in kept.items()}
-        return Node(ended.place, value, entries=kept, size=ended.size, height=ended.height)
+        return Node(ended.place, value, file=self._file, entries=kept, size=ended.size, height=ended.height)
 
     def _take_alias(self, event: Any) -> None:
         place = _place(event)
@@ -184,7 +188,7 @@ class _Composer:
             inside = any(one.anchor == event.anchor for one in self._open)
             reason = "stands inside its own anchor" if inside else "has no anchor before it"
             self._flaw(place, f"the alias *{event.anchor} {reason}")
-            node = Node(place, None, broken=True)
+            node = Node(place, None, file=self._file, broken=True)
         self._count(place, node.size)
         if len(self._open) + node.height > DEPTH:
             self._fail(place, f"the file nests deeper than {DEPTH} levels where *{event.anchor} is put in")
@@ -230,11 +234,6 @@ class _Composer:
     def _fail(self, place: tuple[int, int], message: str) -> None:
         self._flaw(place, message)
         raise ConfigurationError(self.flaws)
-
-
-def _list(ended: _Open) -> Node:
-    value = [node.value for node in ended.items]
-    return Node(ended.place, value, items=tuple(ended.items), size=ended.size, height=ended.height)
 
 
 def _place(event: Any) -> tuple[int, int]:

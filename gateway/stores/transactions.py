@@ -1,107 +1,81 @@
-"""The statements of the SQLite store, one function for one transaction; knows nothing of threads and files."""
+"""The statements of the SQLite store for tasks and tokens, one function for one transaction; knows no thread and no file."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.errors import DoorwardError
-from gateway.model import Revocation
+from gateway.model import AGENT, TASK, TENANT, TOKEN, Restoration, Revocation
+from gateway.stores import stopping
 from gateway.stores.store import (
     EXPIRED,
+    HEARTBEAT_LOST,
     KEEP_ENDED,
     KEEP_SPENT,
     OPEN,
     PAGE,
-    Beat,
+    PARENT_ENDED,
+    REVOKED,
     Ending,
     IssuedToken,
+    Purged,
     TaskEndedError,
     TaskFilter,
     TaskRow,
+    TasksOpenError,
     TaskUnknownError,
+    TooManyTasksError,
+    read_terms,
+    terms_of,
 )
 
-_APPLICATION: Final = 0x44774472
-_VERSION: Final = 1
-
-_SCHEMA: Final = """
-CREATE TABLE store (epoch TEXT NOT NULL);
-CREATE TABLE tasks (
-    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, agent TEXT NOT NULL, subject TEXT NOT NULL, starter TEXT NOT NULL,
-    intents TEXT NOT NULL, opened REAL NOT NULL, ends REAL NOT NULL, policy TEXT NOT NULL, state TEXT NOT NULL,
-    ended REAL, cause TEXT, covered REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX tasks_by_age ON tasks (opened DESC, id DESC);
-CREATE INDEX tasks_open ON tasks (ends) WHERE state = 'open';
-CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
-CREATE TABLE tokens (id TEXT PRIMARY KEY, task TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX tokens_by_expiry ON tokens (expires);
-CREATE TABLE revocations (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
-    cause TEXT NOT NULL, until REAL NOT NULL, UNIQUE (kind, id)
-);
-CREATE INDEX revocations_by_end ON revocations (until);
-"""
-
-_TASK: Final = "id, tenant, agent, subject, starter, intents, opened, ends, policy, state, ended, cause"
-_REVOCATION: Final = "seq, time, kind, id, cause, until"
+_TASK: Final = (
+    "id, tenant, agent, subject, starter, intents, opened, ends, policy, state, ended, cause, parent, params, due, terms"
+)
+_OWNER: Final = {AGENT: "agent", TENANT: "tenant"}
+_FORGOTTEN_AT_ONCE: Final = 10_000
 
 
-def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
-    """Make the tables of an empty file under a new epoch, or check those of an existing one. Raises `DoorwardError`."""
-    try:
-        ((application,),) = file.execute("PRAGMA application_id")
-        ((version,),) = file.execute("PRAGMA user_version")
-        ((tables,),) = file.execute("SELECT count(*) FROM sqlite_master")
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = FULL")
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise DoorwardError(f"the store {name} is no database of Doorward; name another path") from None
-        raise
-    if application == 0 and tables == 0:
-        _create(file, epoch)
-    elif application != _APPLICATION:
-        raise DoorwardError(f"the store {name} is the database of another program; name another path")
-    elif version != _VERSION:
-        raise DoorwardError(f"the store {name} was written by another version of Doorward; use that version or another path")
-
-
-def _create(file: sqlite3.Connection, epoch: str) -> None:
-    file.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA.split(";\n"):
-        file.execute(statement)
-    file.execute("INSERT INTO store VALUES (?)", (epoch,))
-    file.execute(f"PRAGMA application_id = {_APPLICATION}")
-    file.execute(f"PRAGMA user_version = {_VERSION}")
-    file.execute("COMMIT")
-
-
-def open_task(file: sqlite3.Connection, new: TaskRow, first: IssuedToken) -> None:
-    """Keep a task with its first token."""
+def open_task(file: sqlite3.Connection, new: TaskRow, first: IssuedToken | None, most: int) -> None:
+    """Keep a task with its first token if there is one, below its parent if it has one."""
+    stopping.check_bars(file, new.tenant, new.agent, new.starter)
+    ((count,),) = file.execute("SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ?", (new.agent,))
+    if count >= most:
+        raise TooManyTasksError(new.agent)
+    root = new.id
+    if new.parent is not None:
+        parent = _open(file, new.parent, new.opened)
+        if new.ends > parent.ends or new.tenant != parent.tenant:
+            raise ValueError("a child task stays within the life and the tenant of its parent")
+        ((root,),) = file.execute("SELECT root FROM tasks WHERE id = ?", (new.parent,))
     file.execute(
-        f"INSERT INTO tasks ({_TASK}, covered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 column names only
+        f"INSERT INTO tasks ({_TASK}, root, covered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 column names only
         (
-            new.id, new.tenant, new.agent, new.subject, new.starter, " ".join(new.intents),
-            new.opened, new.ends, new.policy, new.state, new.ended, new.cause, first.expires,
+            new.id, new.tenant, new.agent, new.subject, new.starter, " ".join(new.intents), new.opened, new.ends, new.policy,
+            new.state, new.ended, new.cause, new.parent, json.dumps(dict(new.params)), new.due,
+            json.dumps(terms_of(new)), root, new.opened if first is None else first.expires,
         ),
     )  # fmt: skip
-    file.execute("INSERT INTO tokens VALUES (?, ?, ?)", first)
+    if first is not None:
+        file.execute("INSERT INTO tokens VALUES (?, ?, ?)", first)
 
 
 def issue(file: sqlite3.Connection, token: IssuedToken, now: float) -> TaskRow:
     """Keep a token if its task is open, and widen what a revocation of the task has to cover."""
-    found = task(file, token.task)
-    if found is None:
-        raise TaskUnknownError(token.task)
-    if found.state != OPEN:
-        raise TaskEndedError(found.state)
-    if now >= found.ends:
-        raise TaskEndedError(EXPIRED)
+    found = _open(file, token.task, now)
+    stopping.check_bars(file, found.tenant, found.agent, found.starter)
     file.execute("INSERT INTO tokens VALUES (?, ?, ?)", token)
     file.execute("UPDATE tasks SET covered = max(covered, ?) WHERE id = ?", (token.expires, token.task))
     return found
+
+
+def heartbeat(file: sqlite3.Connection, name: str, due: float, now: float) -> TaskRow:
+    """Put off the end of an open task that was heard of."""
+    found = _open(file, name, now)
+    stopping.check_bars(file, found.tenant, found.agent, found.starter)
+    file.execute("UPDATE tasks SET due = ? WHERE id = ?", (due, name))
+    return replace(found, due=due)
 
 
 def task(file: sqlite3.Connection, name: str) -> TaskRow | None:
@@ -130,81 +104,132 @@ def tasks(file: sqlite3.Connection, which: TaskFilter) -> Sequence[TaskRow]:
 def task_of(file: sqlite3.Connection, token: str, now: float) -> TaskRow | None:
     """The open task of a live token."""
     row = file.execute("SELECT task FROM tokens WHERE id = ? AND expires > ?", (token, now)).fetchone()
-    if row is None or _revocation_of(file, "token", token) is not None:
+    if row is None or stopping.revocation_of(file, TOKEN, token) is not None:
         return None
     found = task(file, row[0])
-    return found if found is not None and found.state == OPEN and now < found.ends else None
+    if found is None or found.state != OPEN or now >= found.ends:
+        return None
+    bars = ((AGENT, found.agent), (AGENT, found.starter), (TENANT, found.tenant))
+    return None if any(stopping.revocation_of(file, kind, name) for kind, name in bars) else found
 
 
 def end_task(file: sqlite3.Connection, name: str, state: str, cause: str, now: float) -> Ending:
-    """End an open task and revoke what was issued for it; the revocation lasts as long as the last of its tokens."""
+    """End an open task and what is below it; each revocation lasts as long as the last of its task's tokens."""
     found = task(file, name)
     if found is None:
         raise TaskUnknownError(name)
     if found.state != OPEN:
-        return Ending(found, _revocation_of(file, "task", name), first=False)
-    if now >= found.ends:
-        return Ending(_expire(file, found), None, first=True)
-    ((covered,),) = file.execute("SELECT covered FROM tasks WHERE id = ?", (name,))
-    file.execute("UPDATE tasks SET state = ?, ended = ?, cause = ? WHERE id = ?", (state, now, cause, name))
-    revocation = _revoke(file, "task", name, cause, now, covered)
-    return Ending(replace(found, state=state, ended=now, cause=cause), revocation, first=True)
+        return Ending(found, stopping.revocation_of(file, TASK, name), first=False)
+    return _end(file, found, state, cause, now)
+
+
+def end_tasks_of(file: sqlite3.Connection, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
+    """End a page of the open tasks of an agent or a tenant."""
+    return _end_each(file, f"{_OWNER[kind]} = ?", name, REVOKED, cause, now)
 
 
 def revoke_token(file: sqlite3.Connection, token: str, cause: str, now: float) -> Revocation | None:
     """Revoke one token until it would have expired anyway."""
-    earlier = _revocation_of(file, "token", token)
+    earlier = stopping.revocation_of(file, TOKEN, token)
     if earlier is not None:
         return earlier
-    row = file.execute("SELECT expires FROM tokens WHERE id = ?", (token,)).fetchone()
-    return None if row is None else _revoke(file, "token", token, cause, now, row[0])
+    row = file.execute(
+        "SELECT expires, tenant FROM tokens JOIN tasks ON tasks.id = tokens.task WHERE tokens.id = ?", (token,)
+    ).fetchone()
+    return None if row is None else stopping.revoke(file, TOKEN, token, row[1], cause, row[0], now)
 
 
-def revocations(file: sqlite3.Connection, after: int) -> Sequence[Revocation]:
-    """A page of revocations in the order in which they were stored."""
-    rows = file.execute(f"SELECT {_REVOCATION} FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?", (after, PAGE))  # noqa: S608 column names only
-    return tuple(Revocation(*row) for row in rows)
+def restore(file: sqlite3.Connection, kind: str, name: str, tenant: str, now: float) -> Restoration | None:
+    """Lift a stop under which nothing is open any more."""
+    stopped = stopping.stop_of(file, kind, name, tenant)
+    if stopped is None:
+        return None
+    owner = _OWNER.get(kind)
+    if owner is not None and file.execute(f"SELECT 1 FROM tasks WHERE state = 'open' AND {owner} = ?", (name,)).fetchone():  # noqa: S608 a column name only
+        raise TasksOpenError(stopped)
+    return stopping.restore(file, stopped, tenant, now)
 
 
-def beat(file: sqlite3.Connection) -> Beat:
-    """The epoch and the number of the newest revocation, purged ones included."""
-    ((epoch,),) = file.execute("SELECT epoch FROM store")
-    row = file.execute("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'").fetchone()
-    return Beat(epoch, 0 if row is None else row[0])
-
-
-def purge(file: sqlite3.Connection, now: float) -> Sequence[TaskRow]:
-    """Expire what is over; forget revocations and tokens that are spent, and tasks that ended long ago."""
-    rows = file.execute(f"SELECT {_TASK} FROM tasks WHERE state = 'open' AND ends <= ? LIMIT ?", (now, PAGE)).fetchall()  # noqa: S608 column names only
-    expired = tuple(_expire(file, _task(row)) for row in rows)
-    file.execute("DELETE FROM revocations WHERE until < ?", (now - KEEP_SPENT,))
-    file.execute("DELETE FROM tokens WHERE expires < ?", (now - KEEP_SPENT,))
-    file.execute("DELETE FROM tasks WHERE ended < ? AND covered < ?", (now - KEEP_ENDED, now - KEEP_SPENT))
-    return expired
-
-
-def _expire(file: sqlite3.Connection, found: TaskRow) -> TaskRow:
-    file.execute("UPDATE tasks SET state = ?, ended = ends, cause = ? WHERE id = ?", (EXPIRED, EXPIRED, found.id))
-    return replace(found, state=EXPIRED, ended=found.ends, cause=EXPIRED)
-
-
-def _revoke(file: sqlite3.Connection, kind: str, name: str, cause: str, now: float, until: float) -> Revocation:
-    written = file.execute(
-        "INSERT INTO revocations (time, kind, id, cause, until) VALUES (?, ?, ?, ?, ?)", (now, kind, name, cause, until)
+def purge(file: sqlite3.Connection, now: float) -> Purged:
+    """End what is over or silent; forget what is spent, and tasks that ended long ago."""
+    endings = (
+        *_end_each(file, "ends <= ?", now, EXPIRED, EXPIRED, now),
+        *_end_each(file, "due <= ?", now, REVOKED, HEARTBEAT_LOST, now),
     )
-    if written.lastrowid is None:
-        raise sqlite3.IntegrityError("a revocation was written without a number")
-    return Revocation(written.lastrowid, now, kind, name, cause, until)
+    spent, long_ago = now - KEEP_SPENT, now - KEEP_ENDED
+    forgotten = [
+        file.execute(
+            f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {_FORGOTTEN_AT_ONCE})",  # noqa: S608 names only
+            values,
+        ).rowcount
+        for table, key, condition, values in (
+            ("revocations", "seq", "until < ? AND state != 'stopped'", (spent,)),
+            ("tokens", "id", "expires < ?", (spent,)),
+            ("labels", "task", "task IN (SELECT id FROM tasks WHERE ended < ? AND covered < ?)", (long_ago, spent)),
+            ("tasks", "id", "ended < ? AND covered < ?", (long_ago, spent)),
+            ("drawn", "key", "until < ?", (spent,)),
+            ("places", "rowid", "until < ?", (spent,)),
+            ("seen", "key", "until < ?", (spent,)),
+        )
+    ]
+    return Purged(endings, bool(endings) or max(forgotten) >= _FORGOTTEN_AT_ONCE)
 
 
-def _revocation_of(file: sqlite3.Connection, kind: str, name: str) -> Revocation | None:
-    row = file.execute(f"SELECT {_REVOCATION} FROM revocations WHERE kind = ? AND id = ?", (kind, name)).fetchone()  # noqa: S608 column names only
-    return None if row is None else Revocation(*row)
+def _open(file: sqlite3.Connection, name: str, now: float) -> TaskRow:
+    found = task(file, name)
+    if found is None:
+        raise TaskUnknownError(name)
+    if found.state != OPEN:
+        raise TaskEndedError(found.state)
+    if now >= found.ends:
+        raise TaskEndedError(EXPIRED)
+    return found
+
+
+def _end_each(
+    file: sqlite3.Connection, condition: str, value: str | float, state: str, cause: str, now: float
+) -> Sequence[Ending]:
+    rows = file.execute(
+        f"SELECT {_TASK} FROM tasks WHERE state = 'open' AND {condition} LIMIT ?",  # noqa: S608 names only
+        (value, PAGE),
+    ).fetchall()
+    endings = list[Ending]()
+    for row in rows:
+        found = task(file, row[0])
+        if found is not None and found.state == OPEN:  # it may have ended just now with its parent
+            endings.append(_end(file, found, state, cause, now))
+    return tuple(endings)
+
+
+def _end(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: float) -> Ending:
+    ended = _end_one(file, found, state, cause, now)
+    below, parents = list[Ending](), [found.id]
+    while parents:
+        rows = file.execute(f"SELECT {_TASK} FROM tasks WHERE state = 'open' AND parent = ?", (parents.pop(),)).fetchall()  # noqa: S608 column names only
+        for child in map(_task, rows):
+            below.append(_end_one(file, child, REVOKED, PARENT_ENDED, now))
+            parents.append(child.id)
+    return ended._replace(descendants=tuple(below))
+
+
+def _end_one(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: float) -> Ending:
+    """A task past its longest life has expired, whatever is asked for; its tokens have, too."""
+    expired = now >= found.ends
+    ended = replace(found, state=state, ended=now, cause=cause)
+    if expired:
+        ended = replace(found, state=EXPIRED, ended=found.ends, cause=EXPIRED)
+    ((covered,),) = file.execute("SELECT covered FROM tasks WHERE id = ?", (found.id,))
+    file.execute(
+        "UPDATE tasks SET state = ?, ended = ?, cause = ? WHERE id = ?", (ended.state, ended.ended, ended.cause, found.id)
+    )
+    revocation = None if expired else stopping.revoke(file, TASK, found.id, found.tenant, cause, covered, now)
+    return Ending(ended, revocation, first=True)
 
 
 def _task(row: Sequence[Any]) -> TaskRow:
-    name, tenant, agent, subject, starter, intents, opened, ends, policy, state, ended, cause = row
+    name, tenant, agent, subject, starter, intents, opened, ends, policy, state, ended, cause, parent, params, due, terms = row
     return TaskRow(
         id=name, tenant=tenant, agent=agent, subject=subject, starter=starter, intents=tuple(intents.split()),
-        opened=opened, ends=ends, policy=policy, state=state, ended=ended, cause=cause,
+        opened=opened, ends=ends, policy=policy, state=state, ended=ended, cause=cause, parent=parent,
+        params=json.loads(params), due=due, **read_terms(json.loads(terms)),
     )  # fmt: skip

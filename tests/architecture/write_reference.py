@@ -19,12 +19,14 @@ from gateway.errors import DOCUMENTATION, PROBLEMS
 from gateway.identity.providers import PROVIDERS
 from gateway.intent.readers import READERS
 from gateway.kind import Kind
+from gateway.metrics.table import DURATIONS, METRICS
 from gateway.settings import reference
 from gateway.stores.backends import BACKENDS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 _GENERATED = "This page is generated from the code: `make docs` writes it anew, and a test compares."
 _WIDTH = 100
+_TOGETHER = {"sum": "the sum", "greatest": "the greatest", "least": "the least"}
 
 
 class Registry(NamedTuple):
@@ -67,7 +69,7 @@ REGISTRIES = (
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
     made = {registry.page: "\n".join(_registry(registry)).replace("\n### ", "\n## ") for registry in REGISTRIES}
-    made |= {"refusals.md": "\n".join(_refusals()), "commands.md": "\n".join(_commands())}
+    made |= {"refusals.md": "\n".join(_refusals()), "commands.md": "\n".join(_commands()), "metrics.md": "\n".join(_metrics())}
     tidy = {name: text.replace("\n\n\n", "\n\n").rstrip("\n") + "\n" for name, text in made.items()}
     return {**tidy, "configuration.md": reference.reference()}
 
@@ -106,6 +108,22 @@ def _refusals() -> Iterator[str]:
     for row in PROBLEMS.values():
         anchor = f'<a id="{row.code}"></a>[`{row.code}`](#{row.code})'
         yield f"| {anchor} | {row.status} | `{row.error}` | {row.title} | {row.remedy} |"
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics\n"
+    yield (
+        "What `GET /metrics` shows on `admin.listen`, and to operators on `admin.socket`, in the text format of Prometheus.\n"
+        "With several workers it is about all of them: the last column says what their figures make together. What to\n"
+        f"alert on stands in [Monitor Doorward](../how-to/monitor.md). {_GENERATED}\n\n"
+        "No label ever holds a secret, a token or anything that a caller sent; each has few values. The edges of the\n"
+        f"buckets of histograms are {', '.join(f'{edge:g}' for edge in DURATIONS)} seconds.\n"
+    )
+    yield "| metric | kind | labels | what it says | of several processes |"
+    yield "|---|---|---|---|---|"
+    for row in METRICS.values():
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        yield f"| `{row.name}` | {row.kind} | {labels} | {row.about} | {_TOGETHER[row.together]} |"
 
 
 def _commands() -> Iterator[str]:

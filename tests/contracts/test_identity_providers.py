@@ -1,19 +1,19 @@
 """What every identity provider of the registry promises, whichever it is."""
 
+import asyncio
 import re
 import textwrap
-from collections.abc import AsyncIterator
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from gateway.clock import Clock
-from gateway.fetch import Fetch
+from gateway.http.tls_peer import PeerCertificate
 from gateway.identity.provider import (
+    ACCESS_TOKEN_TYPE,
     JWT_TYPE,
+    MTLS_PEER_TYPE,
     UNIX_PEER_TYPE,
     IdentityRefusedError,
     Peer,
@@ -24,6 +24,7 @@ from gateway.identity.provider import (
 )
 from gateway.identity.providers import PROVIDERS
 from gateway.identity.rules import IdentityRule
+from gateway.settings.schema import meanings
 
 CANARY = "canary-of-a-secret"
 HOSTILE = [
@@ -46,13 +47,6 @@ def example(name: str) -> dict[str, Any]:
     (identity,) = identities.values()
     assert isinstance(identity, dict)
     return identity
-
-
-@pytest.fixture
-async def tools(tmp_path: Path) -> AsyncIterator[Tools]:
-    """What providers are built with."""
-    async with Fetch() as fetch:
-        yield Tools(Clock(), fetch, lambda text: tmp_path / text)
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
@@ -86,7 +80,8 @@ def test_a_provider_says_what_it_trusts(name: str) -> None:
 
 def test_every_field_is_documented(name: str) -> None:
     """Field docstrings are the reference documentation."""
-    assert [field for field, entry in PROVIDERS[name].config.model_fields.items() if not entry.description] == []
+    config = PROVIDERS[name].config
+    assert {field for field, meaning in meanings(config) if meaning} == config.model_fields.keys()
 
 
 def test_a_provider_takes_a_known_type_of_proof(provider: Provider) -> None:
@@ -97,13 +92,32 @@ def test_a_provider_takes_a_known_type_of_proof(provider: Provider) -> None:
 
 @pytest.mark.parametrize("token", HOSTILE)
 @pytest.mark.parametrize("peer", [None, Peer(1, 4_000_000_000, 4_000_000_000)])
-@pytest.mark.parametrize("token_type", [JWT_TYPE, UNIX_PEER_TYPE, "", CANARY])
+@pytest.mark.parametrize("certificate", [None, PeerCertificate(CANARY.encode(), (CANARY.encode(),))])
+@pytest.mark.parametrize("token_type", [JWT_TYPE, UNIX_PEER_TYPE, MTLS_PEER_TYPE, ACCESS_TOKEN_TYPE, "", CANARY])
 async def test_every_refusal_is_one_sentence_without_the_proof(
-    provider: Provider, token: str | None, peer: Peer | None, token_type: str
+    provider: Provider, token: str | None, peer: Peer | None, token_type: str, certificate: PeerCertificate | None
 ) -> None:
     """Nothing hostile is accepted, nothing but a refusal is raised, and what was presented is not repeated."""
     with pytest.raises(IdentityRefusedError) as caught:
-        await provider.verify(Presented(token, token_type, peer))
+        await provider.verify(Presented(token, token_type, peer, certificate))
     assert caught.value.sentence
     assert CANARY not in caught.value.sentence
     assert "\n" not in caught.value.sentence
+
+
+def test_what_was_never_asked_has_no_trouble(provider: Provider) -> None:
+    """Operators are told of what failed, not of what nobody has needed yet."""
+    assert provider.trouble() is None
+
+
+async def test_what_was_never_asked_is_closed_all_the_same(provider: Provider) -> None:
+    """A configuration that is given up closes what it has built, and a second time does no harm."""
+    provider.close()
+    provider.close()
+
+
+async def test_it_takes_certificates_or_says_that_it_takes_none(provider: Provider) -> None:
+    """The listener asks clients for certificates only if somebody has a use for them."""
+    assert (provider.roots() is None) == (MTLS_PEER_TYPE not in provider.token_types)
+    provider.close()
+    await asyncio.sleep(0)

@@ -1,37 +1,24 @@
-"""What every store promises, run against each line of the registry."""
+"""What every store promises of tasks and tokens, run against each line of the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from fakes.authority import AGENT, NOW, OTHER, StillClock, build_store, first_token, task_row
+from fakes.authority import AGENT, NOW, OTHER, first_token, task_row
 
-from gateway.stores.backends import BACKENDS
 from gateway.stores.store import (
     KEEP_ENDED,
     KEEP_SPENT,
     PAGE,
+    Above,
     IssuedToken,
     Store,
     StoreUnavailableError,
     TaskEndedError,
     TaskFilter,
     TaskUnknownError,
+    TooManyTasksError,
 )
-
-WHERE = {"sqlite": ("store/doorward.db", "memory")}
-
-
-@pytest.fixture(params=[(kind, where) for kind in BACKENDS for where in WHERE[kind]], ids="-".join)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """An open, empty store of each kind."""
-    kind, where = request.param
-    opened = build_store(tmp_path, StillClock(), kind, where)
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_task_is_read_as_it_was_opened(store: Store):
@@ -40,6 +27,43 @@ async def test_a_task_is_read_as_it_was_opened(store: Store):
     await store.open_task(task, first_token(task))
     assert await store.task(task.id) == task
     assert await store.task("f" * 32) is None
+
+
+async def test_what_bounds_a_task_is_kept(store: Store):
+    """Limits, ancestors and how it was opened survive the store, and so do those of a task that has none."""
+    above = (Above("2" * 32, OTHER, {"requests": 5}), Above("3" * 32, AGENT, {}))
+    task = task_row(limits={"rate": "20/s", "bytes": 9}, above=above, delegated=True, met=("a", "b"))
+    await store.open_task(task, first_token(task))
+    assert await store.task(task.id) == task
+    assert (await store.issue(IssuedToken("second", task.id, NOW + 500), NOW)).above == above
+    assert (task.family, task_row().family) == ("3" * 32, "1" * 32)
+
+
+async def test_a_task_may_be_opened_before_its_first_token(store: Store):
+    """A starter opens it and the agent joins it later; until then its end has nothing to cover."""
+    task, never = task_row(), task_row("2" * 32)
+    await store.open_task(task, None)
+    await store.open_task(never, None)
+    assert await store.issue(IssuedToken("first", task.id, NOW + 500), NOW + 5) == task
+    ending = await store.end_task(task.id, "revoked", "operator", NOW + 6)
+    assert ending.revocation is not None
+    assert ending.revocation.until == NOW + 500
+    assert (await store.end_task(never.id, "revoked", "operator", NOW + 6)).task.state == "revoked"
+
+
+async def test_an_agent_has_only_so_many_open_tasks(store: Store):
+    """What would be one too many is refused whole, of this agent alone; an ended task makes room."""
+    for number in range(2):
+        task = task_row(f"{number:032x}")
+        await store.open_task(task, first_token(task, f"token{number}"), 2)
+    third, other = task_row("3" * 32), task_row("4" * 32, agent=OTHER)
+    with pytest.raises(TooManyTasksError):
+        await store.open_task(third, first_token(third, "third"), 2)
+    assert await store.task(third.id) is None
+    assert await store.task_of("third", NOW) is None
+    await store.open_task(other, first_token(other, "other"), 2)
+    await store.end_task(f"{0:032x}", "completed", "completed", NOW)
+    await store.open_task(third, first_token(third, "third"), 2)
 
 
 async def test_an_open_task_takes_tokens(store: Store):
@@ -161,10 +185,11 @@ async def test_purging_expires_and_forgets(store: Store):
     task, lasting = task_row(ends=NOW + 10), task_row("2" * 32, ends=NOW + 10 * KEEP_ENDED)
     await store.open_task(task, first_token(task, expires=NOW + 10))
     await store.open_task(lasting, first_token(lasting, "lasting"))
-    assert await store.purge(NOW + 9) == ()
-    (expired,) = await store.purge(NOW + 10)
-    assert (expired.id, expired.state, expired.cause) == (task.id, "expired", "expired")
-    assert await store.purge(NOW + 10) == ()
+    assert await store.purge(NOW + 9) == ((), False)
+    (expired,) = (await store.purge(NOW + 10)).endings
+    assert (expired.task.id, expired.task.state, expired.task.cause) == (task.id, "expired", "expired")
+    assert expired.revocation is None
+    assert await store.purge(NOW + 10) == ((), False)
     await store.purge(NOW + 10 + KEEP_ENDED)
     assert await store.task(task.id) is not None
     await store.purge(NOW + 11 + KEEP_ENDED)

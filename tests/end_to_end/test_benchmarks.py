@@ -3,8 +3,9 @@
 import argparse
 
 import pytest
+from fakes.redis_server import need_redis
 
-from benchmarks import added_latency, event_streams, large_bodies, tokens, upstreams
+from benchmarks import added_latency, event_streams, exchange, large_bodies, revocation, tokens, upstreams
 from benchmarks.peers import PEERS
 from benchmarks.peers.doorward import configured
 from benchmarks.proof import prove
@@ -86,3 +87,25 @@ def test_bodies_arrive_as_they_were_sent(scene):
         end(upstream)
     assert len(found["passages"]) == 4
     assert found["slow"]["clients"] == 2
+
+
+@pytest.mark.parametrize("setting", revocation.SETTINGS)
+def test_revocations_are_timed_in_every_setting(setting, monkeypatch):
+    """Each is refused by every process and cuts its streams, nobody else notices, and the logs hold no breach."""
+    if setting == "two authorities on one Redis":
+        need_redis()
+    monkeypatch.setattr(revocation, "CORES", ("0", "0"))
+    monkeypatch.setattr(revocation, "RATE", 50)
+    seen = revocation.measure_once(setting, argparse.Namespace(tasks=6, streams=8, compiled=False))
+    assert (len(seen["ended"]), seen["failed"], seen["broken"]) == (6, 0, 0)
+    assert seen["judged"]["held"]
+    assert seen["judged"]["cut"] >= 6
+
+
+@pytest.mark.parametrize("setting", exchange.SETTINGS)
+def test_identities_are_exchanged_in_every_setting(setting, monkeypatch):
+    """Each exchange is answered with a token on its own connection, and nothing that the flood sends is."""
+    monkeypatch.setattr(exchange, "CORES", ("0", "0"))
+    seen = exchange.measure_once(setting, argparse.Namespace(exchanges=400, compiled=False))
+    assert (seen["answered"], seen["failed"], seen["mistaken"]) == (400, 0, 0)
+    assert (seen["refused"] > 0) == (setting == "flood")

@@ -41,7 +41,8 @@ def running_in(folder: Path) -> list[int]:
 
 
 def play(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DOORWARD_AUTHORITY": "http://127.0.0.1:1"}
+    # Debugging would have the event loop complain of a machine that is slow.
+    environment = {**os.environ, "DOORWARD_AUTHORITY": "http://127.0.0.1:1", "PYTHONASYNCIODEBUG": ""}
     return subprocess.run(
         [*DEMO, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
     )
@@ -154,7 +155,7 @@ def test_an_interrupted_demo_takes_its_programs_with_it(tmp_path: Path, number: 
 def test_colours_are_for_terminals_that_want_them(tmp_path: Path, no_color: str) -> None:
     """A terminal gets colours unless NO_COLOR is set; the visible text is at most 100 columns wide either way."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color}
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color, "PYTHONASYNCIODEBUG": ""}
     demo = subprocess.Popen(DEMO, cwd=tmp_path, env=environment, stdout=theirs, stderr=theirs)
     os.close(theirs)
     written = bytearray()
@@ -174,7 +175,8 @@ def test_colours_are_for_terminals_that_want_them(tmp_path: Path, no_color: str)
 
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     """`doorward demo | head` stops quietly, and so do its programs."""
-    demo = subprocess.Popen(DEMO, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONASYNCIODEBUG": ""}
+    demo = subprocess.Popen(DEMO, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     demo.stdout.readline()
     demo.stdout.close()
     try:

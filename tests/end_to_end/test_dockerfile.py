@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,25 @@ def test_every_source_exists_and_is_sent_to_the_builder() -> None:
     sources = {source for words in named for source in words}
     assert sources == sent
     assert all((ROOT / source).exists() for source in sources)
+
+
+def test_what_is_copied_is_enough_for_the_package(tmp_path: Path) -> None:
+    """The very command of the image builds the package of the copied sources alone, as plain Python."""
+    for source in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copy(ROOT / source, tmp_path / source)
+    shutil.copytree(ROOT / "gateway", tmp_path / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
+    command = next(part for _, rest in instructions() for part in rest.split("&&") if "--no-build-isolation" in part)
+    flags = [word for word in shlex.split(command) if word.startswith("--no-")]
+    target = tmp_path / "installed"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", *flags, "--target", str(target), str(tmp_path)],
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    made = {file.relative_to(target) for file in target.rglob("*.py")}
+    assert made == {file.relative_to(ROOT) for file in (ROOT / "gateway").rglob("*.py")}
 
 
 def test_what_is_installed_is_pinned_by_digest() -> None:

@@ -10,7 +10,9 @@ from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.identity.provider import Identity
 from gateway.model import Revocation
-from gateway.policy.issue import Allowance, NotGrantedError
+from gateway.policy.compile import Policy
+from gateway.policy.issue import Allowance, NotGrantedError, may_hold
+from gateway.policy.start import Opening
 from gateway.stores.backends import BACKENDS
 from gateway.stores.store import IssuedToken, Store, TaskRow
 
@@ -59,28 +61,39 @@ class Gateway:
     def keys(self, issuer: str, jwks: Mapping[str, object]) -> None:
         self.heard.append(("keys", issuer, jwks))
 
-    def beat(self, epoch: str, seq: int) -> None:
+    def beat(self, epoch: str, seq: int, at: float) -> None:
+        assert at > 0
         self.heard.append(("beat", epoch, seq))
 
     def revoked(self, revocation: Revocation) -> None:
         self.heard.append(("revoked", revocation.seq, revocation.mark))
+
+    def restored(self, kind: str, name: str, seq: int) -> None:
+        self.heard.append(("restored", seq, f"{kind}:{name}"))
+
+    def renewed(self, task: str, until: float) -> None:
+        self.heard.append(("renewed", task, until))
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event for event in self.heard if event[0] == kind]
 
 
 class Grants:
-    """Policy as the authority sees it: intents by agent."""
+    """Policy as the authority sees it: intents by agent, or a real one."""
 
     def __init__(self) -> None:
         self.intents = {AGENT: {"invoices.read", "invoices.write"}, OTHER: {"invoices.read"}}
         self.ttl: float | None = None
+        self.proof = False
+        self.policy: Policy | None = None
 
-    def __call__(self, agent: str, intents: Sequence[str]) -> Allowance:
+    def __call__(self, opening: Opening, intents: Sequence[str]) -> Allowance:
+        if self.policy is not None:
+            return may_hold(self.policy, opening, intents)
         for intent in intents:
-            if intent not in self.intents.get(agent, ()):
+            if intent not in self.intents.get(opening.agent, ()):
                 raise NotGrantedError(intent)
-        return Allowance(self.ttl, "a1b2c3")
+        return Allowance(self.ttl, "a1b2c3", self.proof)
 
 
 def identity(agent: str = AGENT, expires: float | None = None) -> Identity:
@@ -108,5 +121,12 @@ async def build_authority(
 ) -> Authority:
     rule = AuthorityRule.model_validate({"store": {"sqlite": store}, "tokens": tokens})
     return await start_authority(
-        rule, tenant="acme", audience="doorward", may_hold=grants, notes=log, resolve=folder.joinpath, clock=clock
+        rule,
+        tenant="acme",
+        audience="doorward",
+        max_staleness=10.0,
+        may_hold=grants,
+        notes=log,
+        resolve=folder.joinpath,
+        clock=clock,
     )

@@ -22,8 +22,8 @@ from typing import Any
 
 import orjson
 import pytest
+from fakes.counts import EverythingLent
 
-from gateway.app import Doorward
 from gateway.audit.chain import FIRST
 from gateway.audit.checkpoint import Signer
 from gateway.audit.flood import Flood
@@ -31,6 +31,8 @@ from gateway.audit.journal import Journal
 from gateway.audit.ledger import Ledger
 from gateway.clock import Clock
 from gateway.errors import Refusal
+from gateway.gateway_side import GatewaySide
+from gateway.ground import Ground
 from gateway.handle_request import handle_request
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
@@ -286,15 +288,16 @@ class DryHouse(House):
         (folder / "secret").write_bytes(SECRET)
         self.clock = StillClock()
         text = CONFIGURATION.format(user=pwd.getpwuid(os.getuid()).pw_name, agent=AGENT)
-        doorward = Doorward(load_text(text, folder / "doorward.yaml"), self.clock)
+        ground = Ground(load_text(text, folder / "doorward.yaml"), self.clock)
         self.pages = Pages(self.clock, folder / "journal")
-        doorward.ledger = self.pages.ledger
+        ground.ledger = self.pages.ledger
         weakref.finalize(self, self.pages.close)
-        doorward.standing = Standing(
+        gateway = GatewaySide(ground)
+        gateway.standing = Standing(
             self.clock, issuer="http://authority.test", audience="doorward", tenant="dry", prefix="dwt_", max_staleness=10.0
         )
-        doorward.standing.beat("epoch", 0)
-        doorward.standing.remembered[TOKEN] = Principal(
+        gateway.standing.beat("epoch", 0)
+        gateway.standing.remembered[TOKEN] = Principal(
             agent=AGENT,
             subject=AGENT,
             tenant="dry",
@@ -305,7 +308,8 @@ class DryHouse(House):
             epoch="epoch",
             marks=marks_of(token="token", task="task", agent=AGENT, tenant="dry"),
         )
-        self.pool, self.snapshot = doorward._make_snapshot()
+        EverythingLent(gateway.leases)
+        self.pool, self.snapshot = gateway.make_snapshot()
         super().__init__(self._serve, self.snapshot.admission.limits, Sweep())
         self._heads: list[bytes] = []
 
@@ -355,7 +359,7 @@ class DryHouse(House):
             turns.take()
         assert not self.connections
         assert not self.pool.size
-        assert not self.snapshot.counters.in_flight
+        assert not self.snapshot.leases.in_use
         return Conversation(answers, upstreams, self._heads, self.pages.lines(), closed, reset, idle)
 
 

@@ -25,14 +25,14 @@ gateway:
   url: {gateway_url}
   limits: {gateway_limits}
 authority:
-  listen: [unix:authority.sock]
-  issuer: http://authority.test
-  store: {{sqlite: doorward.db}}
-admin: {{socket: "unix:admin.sock", operators: [{user}]}}
+  {authority}
+  store: {store}
+admin: {{socket: "unix:admin.sock", operators: [{user}]{admin}}}
 identities:
   host:
     unix: {{users: {{{user}: {agent}}}}}
     same_user: true
+  {identities}
 upstreams:
   api:
     url: {url}
@@ -47,13 +47,15 @@ credentials:
 intents:
   items.read:
     upstream: api
-    operations: ["GET /items", "GET /items/{{id}}", "HEAD /items"]
+    operations: ["GET /items", "GET /items/{{id}}", "HEAD /items", "OPTIONS /items"]
+    {read}
   items.write:
     upstream: api
     operations: ["POST /items", "PUT /items/{{id}}"]
   items.watch:
     upstream: api
-    operations: ["WEBSOCKET /items/{{id}}/events"]
+    operations: ["WEBSOCKET /items/{{id}}/events", "{watched}"]
+    {watch}
   items.burn:
     upstream: api
     operations: ["DELETE /items/{{id}}"]
@@ -159,6 +161,11 @@ class Answer:
     fields: dict[str, str]
     body: bytes
     whole: bool = True
+    lines: list[str] = field(default_factory=list)
+
+    def values(self, name: str) -> list[str]:
+        """All values of a field, in order; `fields` has the last one."""
+        return [line.partition(":")[2].strip() for line in self.lines if line.lower().startswith(name + ":")]
 
     @property
     def problem(self) -> dict:
@@ -182,11 +189,11 @@ class RawClient:
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         status = int(first.split(" ")[1])
         if head_only or status in (100, 204, 304):
-            return Answer(status, fields, b"")
+            return Answer(status, fields, b"", lines=lines)
         try:
-            return Answer(status, fields, await asyncio.wait_for(self._body(fields), 10))
+            return Answer(status, fields, await asyncio.wait_for(self._body(fields), 10), lines=lines)
         except asyncio.IncompleteReadError as error:
-            return Answer(status, fields, error.partial, whole=False)
+            return Answer(status, fields, error.partial, whole=False, lines=lines)
 
     async def ended(self) -> bool:
         """Whether the gateway closes the connection without another byte."""
@@ -194,7 +201,7 @@ class RawClient:
 
     async def close(self) -> None:
         self.writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await self.writer.wait_closed()
 
     async def _body(self, fields: dict[str, str]) -> bytes:
@@ -225,8 +232,11 @@ class House:
         self.stack.push_async_callback(client.close)
         return client
 
-    async def issue(self, *intents: str, **extra: str) -> dict:
-        """A token response for the agent that runs the tests."""
+    async def issue(self, *intents: str, refusable: bool = False, proof: str | None = None, **extra: str) -> dict:
+        """A token response for the agent that runs the tests; an empty one if policy gives none and that is `refusable`.
+
+        With a DPoP `proof` the token is bound to its key.
+        """
         async with Fetch() as fetch:
             answer = await fetch.request(
                 "POST",
@@ -238,8 +248,11 @@ class House:
                     "scope": " ".join(intents),
                     **extra,
                 },
+                headers={} if proof is None else {"DPoP": proof},
                 unix=str(self.folder / "authority.sock"),
             )
+        if refusable and answer.status == 400:
+            return {}
         assert answer.status == 200, answer.body
         return answer.json()
 

@@ -23,6 +23,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.endswith("/slow"):
             time.sleep(1.0)
+        if self.path.endswith("/stream"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for number in range(12):
+                self.wfile.write(b"8\\r\\nevent %d\\n\\r\\n" % (number % 10))
+                self.wfile.flush()
+                time.sleep(0.25)
+            self.wfile.write(b"0\\r\\n\\r\\n")
+            return
         told = json.dumps({"line": self.requestline, "headers": self.headers.items(), "received": len(body)}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -105,6 +116,14 @@ class Installation:
         text = file.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         file.write_text(text.replace("127.0.0.1:8081", f"127.0.0.1:{self.authority_port}"))
 
+    def measured(self) -> int:
+        """Give it an `admin.listen`, before it serves; the port."""
+        port, file = free_port(), self.folder / "doorward.yaml"
+        text, at = file.read_text(), "  socket: unix:var/admin.sock\n"
+        assert text.count(at) == 1
+        file.write_text(text.replace(at, f"{at}  listen: 127.0.0.1:{port}\n"))
+        return port
+
     def serve(self) -> subprocess.Popen:
         log = (self.folder / "serve.log").open("a")
         self.served = subprocess.Popen(
@@ -117,7 +136,7 @@ class Installation:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.served is not None
         self.served.send_signal(number)
-        return self.served.wait(30)
+        return self.served.wait(60)
 
     def token(self, *intents: str) -> str:
         words = [word for intent in intents or ("billing.read",) for word in ("--intent", intent)]

@@ -13,7 +13,7 @@ from gateway.http.fields import request_vocabulary
 from gateway.http.framing import Delimiter
 from gateway.http.house import House
 from gateway.http.limits import Limits
-from gateway.http.memory import Memory
+from gateway.http.permitted import Permitted
 from gateway.http.sender import Turn
 from gateway.http.waiting import Wait
 from gateway.model import Outcome
@@ -93,7 +93,8 @@ class Reader(House):
         super().__init__(self._take, Limits(), Sweep(Turn(lambda end: end())))
         self.read: list[Read] = []
         self.refused: list[str] = []
-        self._admission = Admission(request_vocabulary(["authorization", "agent-intent"]), self.limits, Memory())
+        vocabulary = request_vocabulary(["authorization", "agent-intent", "traceparent"])
+        self._admission = Admission(vocabulary, self.limits, Permitted(vocabulary, self.limits.headers))
 
     async def _take(self, caller: Downstream) -> None:
         try:
@@ -112,7 +113,7 @@ class Reader(House):
             caller.send(b"answered")
         except Refusal as refusal:
             self.refused.append(refusal.code)
-            caller.refuse(refusal, "", Outcome())
+            caller.refuse(refusal, "", Outcome(), None)
 
 
 def ours(raw: bytes, pieces: list[bytes] | None = None) -> Reader:

@@ -16,16 +16,23 @@ from gateway.authority.authority import Authority
 from gateway.authority.keys import SigningKey
 from gateway.endpoints.admin import admin_application
 from gateway.endpoints.authority import authority_application
+from gateway.endpoints.health import Health
+from gateway.endpoints.proofs import Proofs
 from gateway.endpoints.sites import start_site
+from gateway.errors import DoorwardError
 from gateway.fetch import Answer, Fetch
 from gateway.http.unix_socket import EVERY_USER, OWNER_ONLY
 from gateway.identity.identify import Identities, Minter
+from gateway.identity.nonces import Nonces
 from gateway.identity.provider import JWT_TYPE, UNIX_PEER_TYPE, Tools
 from gateway.identity.providers import PROVIDERS
+from gateway.metrics.figures import Figures
 from gateway.model import AgentPattern
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ISSUER = "https://issuer.example"
+AUTHORITY = "https://server.example.com"
+"""The authority's own address, as proofs have to name it."""
 
 
 class World:
@@ -36,16 +43,35 @@ class World:
         self.key = SigningKey(ec.generate_private_key(ec.SECP256R1()))
         self.operators: dict[int, str] = {os.getuid(): "tester"}
         self.reasons: list[str] = []
+        self.notices: list[str] = []
+        self.asked: list[tuple[str, bool]] = []
         self.socket = folder / "sockets/authority.sock"
         self.admin = folder / "private/admin.sock"
         self.port = 0
         self.fetch = Fetch()
+        self.proofs = Proofs(
+            issuer=AUTHORITY, once=authority.once, nonces=Nonces(bytes(32), clock), binds_certificates=False, clock=clock
+        )
+        self.known: Identities
 
-    def identities(self, fetch: Fetch, uid: int) -> Identities:
+    def trust(self, audience: str) -> None:
+        """From now on identity tokens are for this audience."""
+        self.known.become(self.identities(self.fetch, os.getuid(), audience))
+
+    async def reload(self, operator: str, confirmed: bool) -> dict[str, object]:
+        self.asked.append((operator, confirmed))
+        if not confirmed:
+            raise DoorwardError("f:1:2: this is wrong")
+        return {"policy": "ab"}
+
+    async def measure(self) -> Figures:
+        return Figures()
+
+    def identities(self, fetch: Fetch, uid: int, audience: str = "doorward") -> Identities:
         tools = Tools(self.clock, fetch, self.folder.joinpath)
         (self.folder / "jwks.json").write_text(json.dumps(self.key.jwks()))
         agent = '"spiffe://acme.example/ns/agents/sa/" + segment(claims.name)'
-        oidc = {"issuer": ISSUER, "audience": "doorward", "jwks": {"file": "jwks.json"}, "agent": agent}
+        oidc = {"issuer": ISSUER, "audience": audience, "jwks": {"file": "jwks.json"}, "agent": agent}
         unix = {"users": {str(uid): "spiffe://acme.example/host/tester"}}
         patterns = {"oidc": "spiffe://acme.example/ns/*", "unix": "spiffe://acme.example/host/*"}
         return Identities(
@@ -68,14 +94,20 @@ class World:
         url = f"http://127.0.0.1:{self.port}{path}" if unix is None else f"http://doorward{path}"
         return await self.fetch.request(method, url, unix=unix, **options)
 
-    async def exchange(self, *extra: tuple[str, str], without: Sequence[str] = (), socket: Path | None = None) -> Answer:
+    async def exchange(
+        self,
+        *extra: tuple[str, str],
+        without: Sequence[str] = (),
+        socket: Path | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         form = {
             "grant_type": EXCHANGE,
             "subject_token_type": JWT_TYPE,
             "subject_token": self.identity_token(),
             "scope": "invoices.read",
         }
-        return await self.post("/token", form, *extra, without=without, socket=socket)
+        return await self.post("/token", form, *extra, without=without, socket=socket, headers=headers)
 
     async def by_peer(self, *extra: tuple[str, str], socket: Path | None = None) -> Answer:
         form = {"grant_type": EXCHANGE, "subject_token_type": UNIX_PEER_TYPE, "subject_token": "peer", "scope": "invoices.read"}
@@ -88,10 +120,11 @@ class World:
         *extra: tuple[str, str],
         without: Sequence[str] = (),
         socket: Path | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         added = {name for name, _ in extra}
         pairs = [(name, value) for name, value in form.items() if name not in without and name not in added]
-        return await self.ask("POST", path, form=[*pairs, *extra], socket=socket)
+        return await self.ask("POST", path, form=[*pairs, *extra], socket=socket, headers=headers or {})
 
     def break_store(self) -> None:
         (self.folder / "store/doorward.db").rename(self.folder / "away")
@@ -108,10 +141,12 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     assert AGENT in grants.intents
     authority = await build_authority(tmp_path, clock, log, grants)
     made = World(tmp_path, clock, log, grants, authority)
-    identities = made.identities(made.fetch, request.param)
-    resources = frozenset(("http://gateway.example/", "http://gateway.example/billing"))
+    identities = made.known = made.identities(made.fetch, request.param)
+    resources = {"http://gateway.example": None, "http://gateway.example/billing": frozenset(("invoices.read",))}
     agents = await start_site(
-        authority_application(authority, identities, audience="doorward", resources=resources, clock=clock),
+        authority_application(
+            authority, identities, audience="doorward", resources=lambda: resources, proofs=made.proofs, clock=clock
+        ),
         [parse_address("127.0.0.1:0"), parse_address("unix:sockets/authority.sock")],
         mode=EVERY_USER,
         resolve=tmp_path.joinpath,
@@ -119,7 +154,14 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     )
     (made.port,) = agents.ports
     operators = await start_site(
-        admin_application(authority.tasks, operators=made.operators, readiness=lambda: made.reasons, clock=clock),
+        admin_application(
+            authority.tasks,
+            authority.stops,
+            operators=made.operators,
+            health=Health(lambda: made.reasons, lambda: made.notices, made.measure),
+            reload=made.reload,
+            clock=clock,
+        ),
         [parse_address("unix:private/admin.sock")],
         mode=OWNER_ONLY,
         resolve=tmp_path.joinpath,

@@ -19,7 +19,7 @@ async def house(tmp_path: Path) -> AsyncIterator[Build]:
     """Builds a Doorward before a scripted upstream; everything is stopped, and nothing may be left over, at the end."""
     async with AsyncExitStack() as stack:
 
-        async def build(script: Script = answer_ok, *, clock: Clock | None = None, **changes: str) -> House:
+        async def build(script: Script = answer_ok, *, clock: Clock | None = None, name: str = "", **changes: str) -> House:
             upstream = ScriptedUpstream(script)
             port = await upstream.start()
             stack.push_async_callback(upstream.stop)
@@ -29,6 +29,7 @@ async def house(tmp_path: Path) -> AsyncIterator[Build]:
                 "user": pwd.getpwuid(os.getuid()).pw_name,
                 "agent": AGENT,
                 "listen": "127.0.0.1:0",
+                "authority": "listen: [unix:authority.sock]\n  issuer: http://authority.test",
                 "gateway_url": "http://127.0.0.1:1",
                 "url": f"http://127.0.0.1:{port}/base",
                 "networks": "[127.0.0.0/8]",
@@ -39,12 +40,22 @@ async def house(tmp_path: Path) -> AsyncIterator[Build]:
                 "today": today,
                 "declare": "required",
                 "denied": "items.burn",
+                "identities": "",
+                "store": "{sqlite: doorward.db}",
+                "admin": "",
+                "read": "touches: []",
+                "watch": "touches: []",
+                "watched": "WEBSOCKET /items/{id}/events",
             }
             secret = tmp_path / "secret"
             if not secret.exists():
                 secret.write_text(SECRET + "\n")
-            file = tmp_path / "doorward.yaml"
-            file.write_text(CONFIGURATION.format(**{**values, **changes}))
+            file = tmp_path / f"{name or 'doorward'}.yaml"
+            text = CONFIGURATION.format(**{**values, **changes})
+            if name:  # one more in the same folder, on the same store
+                text = text.replace("audit.jsonl", f"{name}.jsonl").replace("admin.sock", f"{name}-admin.sock")
+                text = text.replace("audit:\n", f"audit:\n  checkpoint: {{key: {{file: {name}-audit.key}}}}\n")
+            file.write_text(text)
             doorward = Doorward(load(file), clock)
             await doorward.start()
             stack.push_async_callback(doorward.stop)

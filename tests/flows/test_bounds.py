@@ -7,7 +7,7 @@ from fakes.house import Build, House, RawClient, ScriptedUpstream, get
 
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError
-from gateway.http.downstream import LINGERING_BYTES, LINGERING_SECONDS
+from gateway.http.parting import LINGERING_BYTES, LINGERING_SECONDS
 from gateway.http.relay import AT_ONCE, MOST_INTERIM
 
 

@@ -7,11 +7,15 @@ from dataclasses import replace
 from fakes.clock import TurnedClock
 from fakes.house import Build, House, RawClient, get
 
+from gateway.audit.flood import Flood
+from gateway.errors import DoorwardError
 from gateway.handle_request import handle_request
 from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
 from gateway.http.memory import ENTRIES, LARGEST, Memory
+from gateway.http.permitted import Permitted
 from gateway.identity.standing import Standing
+from gateway.snapshot import Snapshot
 
 
 def without_memory(vocabulary: Vocabulary) -> Vocabulary:
@@ -28,17 +32,25 @@ async def beside(door: House) -> tuple[Listener, str]:
         tokens=0,
     )  # fmt: skip
     await door.doorward.authority.feed.subscribe(standing)
-    forgetful = replace(
-        snapshot,
-        standing=standing,
-        admission=snapshot.admission._replace(vocabulary=without_memory(snapshot.admission.vocabulary), permitted=Memory(0)),
-        intents=snapshot.intents._replace(declarations=Memory(0)),
-        relay=type(snapshot.relay)(
-            snapshot.relay.pool, without_memory(snapshot.relay._vocabulary), snapshot.relay._limits, door.clock, Memory(0)
-        ),
+    relay = type(snapshot.relay)(
+        snapshot.relay.pool, without_memory(snapshot.relay._vocabulary), snapshot.relay._limits, door.clock, Memory(0)
     )
+
+    def forgetful() -> Snapshot:
+        """The snapshot in force, without anything that could be remembered."""
+        now = door.doorward.snapshot
+        reading = without_memory(now.admission.vocabulary)
+        permitted = Permitted(reading, now.admission.limits.headers, entries=0)
+        return replace(
+            now,
+            standing=standing,
+            admission=now.admission._replace(vocabulary=reading, permitted=permitted),
+            intents=now.intents._replace(declarations=Memory(0)),
+            relay=relay,
+        )
+
     listener = Listener(
-        lambda caller: handle_request(forgetful, caller), snapshot.admission.limits, door.doorward.sweep, door.clock
+        lambda caller: handle_request(forgetful(), caller), snapshot.admission.limits, door.doorward.sweep, door.clock
     )
     return listener, await listener.listen("127.0.0.1:0", lambda text: door.folder / text)
 
@@ -48,13 +60,50 @@ def seen(record: dict) -> dict:
     return {name: value for name, value in record.items() if name not in ("seq", "time", "request_id", "trace_id", "prev")}
 
 
+CHANGES = [
+    ("items.burn, items.burn]", "items.burn, items.read]"),
+    ("items.burn, items.burn]", "items.burn, items.write]"),
+    ('intents: ["items.*"]', "intents: [items.read]"),
+    ("declare: required", "declare: implied"),
+    ('"GET /items/{id}", ', ""),
+    ('"POST /items", ', '"POST /items", "GET /items/{id}", '),
+    ("{header: X-Api-Key}", "{header: X-Other-Key}"),
+    ("{header: X-Api-Key}", "bearer"),
+    ("/base", "/other"),
+    ("    credential: key\n", "    credential: key\n    at: {prefix: /other}\n"),
+    ("    credential: key\n", "    credential: key\n    token_in: [x-custom]\n"),
+    ("    credential: key\n", "    credential: key\n    scrub: none\n"),
+    ("credentials:\n", "credentials: [\n"),
+]
+"""What may become of a configuration between two requests; the last one is refused."""
+
+
+async def reload(door: House, base: str, choose: random.Random) -> bool:
+    """Change some of it, or nothing; whether it came into force."""
+    text = base
+    for old, new in choose.sample(CHANGES, choose.choice([0, 1, 1, 2])):
+        text = text.replace(old, new)
+    (door.folder / "doorward.yaml").write_text(text)
+    assert door.doorward.reload is not None
+    try:
+        await door.doorward.reload.again(by="test", confirmed=True)
+    except DoorwardError:
+        return False
+    return True
+
+
 async def test_answers_and_records_are_those_of_a_gateway_without_memory(house: Build) -> None:
-    """Random requests, ends of tasks, renewals and expiries: both give the same answer and write the same record."""
+    """Random requests, ends of tasks, renewals, expiries and reloads: both give the same answer and the same record."""
     clock = TurnedClock()
     door = await house(clock=clock, denied="items.burn")
     listener, address = await beside(door)
-    clients = [await door.connect(), RawClient(*await asyncio.open_connection(*address.split(":")))]
+
+    async def connect(which: int) -> RawClient:
+        return RawClient(*await asyncio.open_connection(*[door.doorward.addresses[0], address][which].split(":")))
+
+    clients = [await connect(0), await connect(1)]
     choose = random.Random(20261123)
+    base, reloads = (door.folder / "doorward.yaml").read_text(), 0
     issued = [await door.issue("items.read"), await door.issue("items.read", "items.write")]
     answers: set[tuple[int, str | None]] = set()
     kinds = [
@@ -71,38 +120,55 @@ async def test_answers_and_records_are_those_of_a_gateway_without_memory(house: 
         ("/api/none", "items.read", (), "GET"),
         ("/other", "items.read", (), "GET"),
     ]
-    for _ in range(600):
+    for _ in range(900):
+        door.doorward.ledger._book.flood = Flood()  # each refusal is recorded, none only counted
         event = choose.random()
         if event < 0.02:
             await door.tell(f"/tasks/{choose.choice(issued)['task']}/{choose.choice(['complete', 'fail'])}")
         elif event < 0.04:
-            issued.append(await door.issue(*choose.choice([["items.read"], ["items.write"], ["items.read", "items.write"]])))
+            wanted = choose.choice([["items.read"], ["items.write"], ["items.read", "items.write"]])
+            issued.append(await door.issue(*wanted, refusable=True) or issued[-1])
         elif event < 0.055:
             clock.ahead += choose.choice([5, 320])
             # One heartbeat reaches both; between two requests it must not matter to which of them it came first.
             await door.fresh()
             await asyncio.sleep(0.05)
+        elif event < 0.1:
+            reloads += await reload(door, base, choose)
+        elif event < 0.11 and reloads:
+            reloads += await reload(door, base, random.Random(0))
         token = choose.choice([*issued[-2:], issued[0]])["access_token"]
         path, intent, lines, method = choose.choice([*kinds[:6], *kinds])
         request = get(path, choose.choice([token] * 8 + [token[:-4] + "AAAA", None]), intent, *lines, method=method)
         head_only = request.startswith(b"HEAD")
         got = []
-        for client in clients:
+        for which, client in enumerate(clients):
             await client.send(request)
             answer = await client.answer(head_only=head_only)
+            if answer.fields.get("connection") == "close":
+                await client.close()
+                clients[which] = await connect(which)
             code = answer.problem["code"] if answer.status >= 400 and not head_only else None
             got.append((answer.status, code, answer.body if answer.status < 400 else b""))
         assert got[0] == got[1], request
         answers.add(got[0][:2])
-    assert len(door.doorward.snapshot.admission.permitted.known) > 10
-    assert {(200, None), (401, "token_revoked"), (401, "token_expired"), (403, "intent_mismatch")} <= answers
-    await clients[1].close()
+    assert reloads > 15
+    assert {(200, None), (401, "token_revoked"), (401, "token_expired"), (403, "intent_mismatch"), (403, "denied")} <= answers
+    assert {(404, "upstream_unknown"), (403, "intent_not_granted")} <= answers
+    for client in clients:
+        await client.close()
     await listener.drain()
     await door.stop()
+    assert_twice(door)
+
+
+def assert_twice(door: House) -> None:
+    """Both wrote the same records, and the upstream saw each request the same from both."""
     requests, responses = door.exchanges()
     assert [seen(record) for record in requests[0::2]] == [seen(record) for record in requests[1::2]]
     assert [record["code"] for record in responses[0::2]] == [record["code"] for record in responses[1::2]]
-    assert [record["request_id"] for record in requests] == [record["request_id"] for record in responses]
+    parsed = [record for record in requests if record["path"] is not None]
+    assert [record["request_id"] for record in parsed] == [record["request_id"] for record in responses]
     for upstream_saw in zip(door.upstream.seen[0::2], door.upstream.seen[1::2], strict=True):
         first, second = (
             {k: v for k, v in each.fields.items() if k not in ("x-request-id", "traceparent")} for each in upstream_saw
@@ -126,4 +192,4 @@ def test_a_memory_is_bounded_and_admits_only_what_comes_twice() -> None:
     assert memory.known.get(b"x" * (LARGEST + 1)) is None
     for number in range(200_000):
         memory.keep(b"n%d" % number, number)
-    assert len(memory._seen) <= 65_536
+    assert len(memory._seen) <= 16_384

@@ -70,6 +70,32 @@ async def test_a_field_reaches_the_upstream_or_not(
     assert seen.fields["host"] == [door.doorward.upstream("api").origin.host + f":{door.doorward.upstream('api').origin.port}"]
 
 
+HOPS = [
+    ("5", 200, "4", "one fewer for the next"),
+    ("1", 200, "0", "the upstream is the last"),
+    ("007", 200, "6", "zeros in front are legal"),
+    ("0", 405, None, "the gateway is the last, and has no operation of its own"),
+    ("-1", 400, None, "no number"),
+    ("1, 1", 400, None, "a list of them"),
+    ("9999999999", 400, None, "more than anybody counts"),
+    ("", 400, None, "nothing"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "passed_on", "why"), HOPS, ids=[case[3] for case in HOPS])
+async def test_options_goes_as_far_as_it_may(house: Build, said: str, status: int, passed_on: str | None, why: str) -> None:
+    """Each intermediary counts an OPTIONS down, and the one that finds zero answers it (RFC 9110, section 7.6.2)."""
+    door = await house()
+    client = await door.connect()
+    asked = get("/api/items", await door.token(), "items.read", f"Max-Forwards: {said}", method="OPTIONS")
+    for _ in range(3):  # what comes again is answered from memory, and means the same
+        await client.send(asked)
+        answer = await client.answer()
+        assert answer.status == status, why
+        assert status != 405 or "OPTIONS" in answer.fields["allow"]
+    assert [seen.fields.get("max-forwards") for seen in door.upstream.seen] == [[passed_on]] * (3 if passed_on else 0)
+
+
 # Lines of a response head: what the upstream says, what of it the caller sees, and why.
 SHOWN = [
     ((b"Connection: X-Hop", b"X-Hop: 1"), (), "what Connection names stays here in this direction too"),

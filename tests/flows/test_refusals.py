@@ -109,7 +109,7 @@ async def test_each_kind_of_bad_token_is_401(house: Build) -> None:
     for kind, token in tokens.items():
         status, code, fields, _ = await refusal(door, get("/api/items", token))
         assert (status, code) == (401, "token_invalid"), kind
-        assert 'error="invalid_token"' in fields["www-authenticate"]
+        assert fields["www-authenticate"].startswith('DPoP realm="doorward", algs=')
     assert door.upstream.seen == []
     client = await door.connect()
     await client.send(get("/api/items", made(aud=["x", "doorward"])))
@@ -120,7 +120,8 @@ async def test_a_missing_token_is_challenged_without_an_error(house: Build) -> N
     """RFC 6750 §3.1: no error code when no credentials came."""
     door = await house()
     status, code, fields, _ = await refusal(door, get("/api/items", None))
-    assert (status, code, fields["www-authenticate"]) == (401, "token_missing", 'Bearer realm="doorward"')
+    assert (status, code) == (401, "token_missing")
+    assert "error" not in fields["www-authenticate"]
 
 
 async def test_a_token_dies_at_its_expiry(house: Build) -> None:

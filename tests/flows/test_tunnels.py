@@ -6,19 +6,10 @@ from functools import partial
 import aiohttp
 import pytest
 from aiohttp import web
-from fakes.house import SECRET, Build, Exchange, House, RawClient, Script, ScriptedUpstream, get
+from fakes.house import SECRET, Build, House, RawClient, Script, ScriptedUpstream, get
+from fakes.websocket import ACCEPT, ACCEPTED, ASKING, KEY, PATH, took_handshake
 
-from gateway.http.downstream import EARLY
-
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ASKING = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
-ACCEPTED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-    + ACCEPT
-    + b"\r\n"
-)
-PATH = "/api/items/7/events"
+from gateway.http.early import EARLY
 
 
 @pytest.fixture
@@ -53,13 +44,9 @@ async def switched(client: RawClient) -> bytes:
     return head
 
 
-async def handshake(reader: asyncio.StreamReader, upstream: ScriptedUpstream) -> None:
-    upstream.seen.append(Exchange((await reader.readuntil(b"\r\n\r\n"))[:-4], b""))
-
-
 async def echo(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Accepts, and says everything again until it hears `bye`."""
-    await handshake(reader, upstream)
+    await took_handshake(upstream, reader)
     writer.write(ACCEPTED + b"\r\nwelcome")
     while data := await reader.read(65536):
         writer.write(data)
@@ -72,7 +59,7 @@ def answering(answer: bytes, heard: list[bytes]) -> Script:
     """Answers the handshake with these bytes and keeps whatever else comes."""
 
     async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await handshake(reader, upstream)
+        await took_handshake(upstream, reader)
         writer.write(answer)
         while data := await reader.read(65536):
             heard.append(data)
@@ -114,7 +101,7 @@ async def test_nothing_follows_the_handshake_before_its_answer(house: Build) -> 
     answer = asyncio.Event()
 
     async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await handshake(reader, upstream)
+        await took_handshake(upstream, reader)
         reading = asyncio.ensure_future(reader.readexactly(5))
         await answer.wait()
         heard.append(b"early" if reading.done() else b"held")
@@ -138,7 +125,7 @@ async def test_what_is_held_is_bounded(house: Build) -> None:
 
     async def script(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal heard
-        await handshake(reader, upstream)
+        await took_handshake(upstream, reader)
         await answer.wait()
         writer.write(ACCEPTED + b"\r\n")
         while heard < 64 * EARLY:
@@ -220,6 +207,26 @@ async def test_what_is_refused_never_reaches_the_upstream(
     assert not door.upstream.connections
 
 
+async def test_a_handshake_may_say_that_it_has_no_body(house: Build) -> None:
+    """`Content-Length: 0` is no content (RFC 9110, section 8.6), which is all that RFC 6455, section 4.1, asks of a GET."""
+    door = await house(echo)
+    client = await ask(door, "Content-Length: 0")
+    await switched(client)
+    assert await client.reader.readexactly(7) == b"welcome"
+    await client.send(b"bye")
+    assert await client.reader.readexactly(3) == b"bye"
+
+
+@pytest.mark.parametrize("line", ["Content-Length: 1", "Transfer-Encoding: chunked", "Expect: 100-continue"])
+async def test_a_handshake_with_a_body_is_refused(house: Build, line: str) -> None:
+    """Whoever reads its body and who does not would take different bytes for the first frame."""
+    door = await house(echo)
+    client = await ask(door, line, after=b"x")
+    answer = await client.answer()
+    assert (answer.status, answer.problem["code"], answer.fields["connection"]) == (400, "request_malformed", "close")
+    assert not door.upstream.connections
+
+
 async def test_a_slow_reader_holds_the_upstream_back(house: Build) -> None:
     """What waits for a client that does not read is bounded by buffers, not by what the upstream has to say."""
     total = 64 * 1024 * 1024
@@ -227,7 +234,7 @@ async def test_a_slow_reader_holds_the_upstream_back(house: Build) -> None:
 
     async def flood(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal written
-        await handshake(reader, upstream)
+        await took_handshake(upstream, reader)
         writer.write(ACCEPTED + b"\r\n")
         while written < total:
             writer.write(b"x" * 65536)
@@ -297,7 +304,7 @@ async def test_an_upstream_that_never_reads_the_last_words_is_cut(house: Build) 
     gone = asyncio.Event()
 
     async def deaf(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await handshake(reader, upstream)
+        await took_handshake(upstream, reader)
         writer.transport.pause_reading()
         writer.write(ACCEPTED + b"\r\n")
         await gone.wait()

@@ -10,6 +10,8 @@ Check = Callable[[bytes], Hashable]
 _BYTES_OF_HTTP = (
     "http/downstream",
     "http/head",
+    "http/response_head",
+    "http/hop",
     "http/fields",
     "http/framing",
     "http/target",
@@ -58,7 +60,7 @@ TARGETS: Mapping[str, Target] = {
     "token_places": Target(
         token_places.check,
         token_places.verdict,
-        ("identity/authenticate", "http/head", "http/fields"),
+        ("identity/authenticate", "http/head", "http/hop", "http/fields"),
         ("token_places",),
     ),
     "paths": Target(paths.check, paths.verdict, ("http/target",), ("paths",)),

@@ -1,9 +1,16 @@
 """The decision against a model that anybody can check by reading."""
 
+from collections.abc import Callable
+
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.clock import Clock
 from gateway.errors import Refusal
+from gateway.http.content import Content
+from gateway.http.fields import request_vocabulary
+from gateway.http.head import parse_request
 from gateway.model import (
     AgentPattern,
     Coverage,
@@ -18,6 +25,7 @@ from gateway.model import (
 )
 from gateway.policy.compile import Policy
 from gateway.policy.decide import decide
+from gateway.policy.observe import OBSERVABLE, Observing
 from gateway.policy.rules import DenialRule, GrantRule, matches
 
 INTENTS = ["a.read", "a.write", "b.read"]
@@ -29,15 +37,59 @@ UPSTREAM = Upstream(
     tenant="t", name="u", origin=Origin("http", "h", 1), prefix="/u", base_path="", protocol="http", credential="c"
 )
 
-grants = st.builds(
-    lambda agents, intents, declare: (agents, intents, declare),
+HEAD = parse_request(b"GET /u/1?q=1 HTTP/1.1\r\nHost: x\r\nX-A: b", request_vocabulary(()), most_lines=9)
+
+
+class HandClock(Clock):
+    """Shows the time that a test sets."""
+
+    time = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+def lacking(mapping: dict, name: str) -> str:
+    """A member, or the failure that its lack is."""
+    if name not in mapping:
+        raise KeyError(name)
+    return mapping[name]
+
+
+# What a condition says in CEL, and the same in Python for the captures of an intent and the rest of the request.
+CONDITIONS = {
+    None: lambda _captures, _request: True,
+    'path.x == "1"': lambda captures, _request: lacking(captures, "x") == "1",
+    "path.x == task.params.x": lambda captures, request: lacking(captures, "x") == lacking(request["params"], "x"),
+    'path.x != "1"': lambda captures, _request: lacking(captures, "x") != "1",
+    "has(path.x)": lambda captures, _request: "x" in captures,
+    "!(has(task.params.x) && task.params.x == path.x)": lambda captures, request: (
+        "x" not in request["params"] or request["params"]["x"] != lacking(captures, "x")
+    ),
+    'now < timestamp("2027-01-15T08:00:00Z")': lambda _captures, request: request["time"] < 1_800_000_000.0,
+    'request.headers["x-a"] == ["b"] && request.query.q[0] == "1"': lambda _captures, _request: True,
+    '"untrusted" in task.labels': lambda _captures, request: "untrusted" in request["labels"],
+    "request.json.amount <= 5": lambda _captures, request: lacking(request["body"], "amount") <= 5,
+}
+STARTS = {
+    None: lambda plain, _starter, _params: plain,
+    (AGENTS[1], None): lambda _plain, starter, _params: starter == AGENTS[1],
+    ("spiffe://x.test/*", 'task.params.x == "1"'): lambda _plain, _starter, params: params.get("x") == "1",
+}
+conditions = st.sampled_from(list(CONDITIONS))
+texts = st.dictionaries(st.just("x"), st.sampled_from(["1", "2"]))
+
+grants = st.tuples(
     st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2),
     st.lists(st.sampled_from(INTENT_PATTERNS), min_size=1, max_size=2),
     st.sampled_from(["required", "implied"]),
-)
+    conditions,
+    st.sampled_from(list(STARTS)),
+).filter(lambda grant: grant[4] is not None or "params" not in (grant[3] or ""))
 denials = st.tuples(
     st.none() | st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2),
     st.lists(st.sampled_from(INTENT_PATTERNS), min_size=1, max_size=2),
+    conditions,
 )
 requests = st.fixed_dictionaries(
     {
@@ -46,21 +98,31 @@ requests = st.fixed_dictionaries(
         "declared": st.none() | st.sampled_from([*INTENTS, "no.such"]),
         "observed": st.lists(st.sampled_from(INTENTS), unique=True),
         "tenant": st.sampled_from(["t", "t", "t", "foreign"]),
+        "captures": st.fixed_dictionaries(dict.fromkeys(INTENTS, texts)),
+        "params": texts,
+        "starter": st.none() | st.sampled_from(AGENTS[1:]),
+        "time": st.sampled_from([1_799_999_999.0, 1_800_000_000.0]),
+        "labels": st.sampled_from([frozenset(), frozenset(("untrusted",))]),
+        "body": st.sampled_from([{}, {"amount": 5}, {"amount": 6}]),
     }
 )
 
 
-def policy(given_grants: list, given_denials: list) -> Policy:
+def policy(given_grants: list, given_denials: list, observing: Observing | None = None) -> Policy:
     return Policy(
-        [GrantRule(name=f"g{n}", agents=a, intents=i, declare=d) for n, (a, i, d) in enumerate(given_grants)],
-        [DenialRule(name=f"d{n}", agents=a, intents=i) for n, (a, i) in enumerate(given_denials)],
+        [
+            GrantRule(name=f"g{n}", agents=a, intents=i, declare=d, when=w, start=s and {"by": [s[0]], "when": s[1]})
+            for n, (a, i, d, w, s) in enumerate(given_grants)
+        ],
+        [DenialRule(name=f"d{n}", agents=a, intents=i, when=w) for n, (a, i, w) in enumerate(given_denials)],
         INTENTS,
         "digest",
+        observing,
     )
 
 
-def answer(of: Policy, request: dict) -> str:
-    principal = Current(
+def principal_of(request: dict) -> Current:
+    return Current(
         Principal(
             agent=request["agent"],
             subject="s",
@@ -71,14 +133,39 @@ def answer(of: Policy, request: dict) -> str:
             expires=9e9,
             epoch="e",
             marks=marks_of(token="j", task="t", agent="a", tenant="t"),
+            params=request["params"],
+            starter=None if request["starter"] == request["agent"] else request["starter"],
         )
     )
+
+
+def use_of(request: dict) -> Use:
     declared = None if request["declared"] is None else DeclaredIntent(request["declared"])
-    use = Use(declared, Operation("GET", "/", ("",)), tuple(Coverage(intent, {}, ()) for intent in request["observed"]))
+    observed = tuple(Coverage(intent, request["captures"][intent], ()) for intent in request["observed"])
+    content = Content(orjson.dumps(request["body"]), b"application/json", coded=False)
+    return Use(declared, Operation("GET", "/", ("",)), observed, content)
+
+
+def ask(of: Policy, principal: Current, use: Use, request: dict) -> str:
+    clock = HandClock()
+    clock.time = request["time"]
     try:
-        return "allow " + decide(of, principal, use, UPSTREAM).grant
+        permit = decide(of, principal, use, UPSTREAM, HEAD, "127.0.0.1", clock, request["labels"])
     except Refusal as refusal:
         return refusal.code
+    return f"allow {permit.grant}" if permit.enforced else f"observed {permit.code}"
+
+
+def answer(of: Policy, request: dict) -> str:
+    return ask(of, principal_of(request), use_of(request), request)
+
+
+def holds(condition: str | None, intent: str, request: dict) -> bool | None:
+    """None where nobody can say."""
+    try:
+        return CONDITIONS[condition](request["captures"][intent], request)
+    except KeyError:
+        return None
 
 
 def model(given_grants: list, given_denials: list, request: dict) -> str:
@@ -87,29 +174,42 @@ def model(given_grants: list, given_denials: list, request: dict) -> str:
     def concerns(patterns: list[str] | None) -> bool:
         return patterns is None or any(AgentPattern.parse(text).covers(request["agent"]) for text in patterns)
 
-    def granting(intent: str) -> tuple[int, str] | None:
-        for number, (agents, intents, declare) in enumerate(given_grants):
-            if concerns(agents) and any(matches(pattern, intent) for pattern in intents):
-                return number, declare
-        return None
-
     if request["tenant"] != "t":
         return "tenant_mismatch"
-    for agents, patterns in given_denials:
-        if concerns(agents) and any(matches(pattern, name) for pattern in patterns for name in request["observed"]):
+    for agents, patterns, condition in given_denials:
+        if concerns(agents) and any(
+            matches(pattern, name) and holds(condition, name, request) is not False
+            for pattern in patterns
+            for name in request["observed"]
+        ):
             return "denied"
+    fitting = [name for name in request["observed"] if name in request["held"]]
     intent = request["declared"]
-    if intent is None:
-        fitting = [name for name in request["observed"] if name in request["held"]]
-        if len(fitting) != 1 or (granting(fitting[0]) or (0, "required"))[1] != "implied":
-            return "intent_missing"
-        intent = fitting[0]
-    elif intent not in request["held"]:
+    if intent is None and len(fitting) != 1:
+        return "intent_missing"
+    if intent is not None and intent not in request["held"]:
         return "intent_not_granted"
-    elif intent not in request["observed"]:
+    if intent is not None and intent not in request["observed"]:
         return "intent_mismatch"
-    found = granting(intent)
-    return "intent_not_granted" if found is None else f"allow g{found[0]}"
+    return granted(given_grants, request, intent or fitting[0], concerns)
+
+
+def granted(given_grants: list, request: dict, intent: str, concerns: Callable[[list[str]], bool]) -> str:
+    """The first grant that is for such tasks and whose condition holds."""
+    starter = request["starter"] or request["agent"]
+    code = "intent_not_granted"
+    for number, (agents, patterns, declare, condition, start) in enumerate(given_grants):
+        plain = starter == request["agent"] and not request["params"]
+        named = concerns(agents) and any(matches(pattern, intent) for pattern in patterns)
+        if not named or not STARTS[start](plain, starter, request["params"]):
+            continue
+        held = holds(condition, intent, request)
+        if held is None:
+            return "condition_failed"
+        if held:
+            return f"allow g{number}" if declare == "implied" or request["declared"] else "intent_missing"
+        code = "condition_failed"
+    return code
 
 
 @given(st.lists(grants, max_size=4), st.lists(denials, max_size=3), requests)
@@ -131,3 +231,63 @@ def test_another_denial_never_allows(given_grants: list, given_denials: list, an
 def test_silence_is_denial(given_denials: list, request: dict) -> None:
     """Without a grant nothing is allowed."""
     assert not answer(policy([], given_denials), request).startswith("allow")
+
+
+@given(st.lists(grants, min_size=1, max_size=4), st.lists(denials, max_size=2), st.lists(requests, min_size=2, max_size=4))
+def test_what_is_kept_is_what_would_be_decided_anew(given_grants: list, given_denials: list, asked: list[dict]) -> None:
+    """One use that comes again at another time, and with other tokens between, is answered as if it came first."""
+    of = policy(given_grants, given_denials)
+    use = use_of(asked[0])
+    same = [{**request, **{key: asked[0][key] for key in ("declared", "observed", "captures", "body")}} for request in asked]
+    principals = [principal_of(request) for request in same]
+    for _ in range(2):
+        for request, principal in zip(same, principals, strict=True):
+            for time in (1_799_999_999.0, 1_800_000_000.0):
+                assert ask(of, principal, use, {**request, "time": time}) == answer(of, {**request, "time": time})
+
+
+EVERYTHING = Observing(everything=True, upstreams=frozenset(), grants=frozenset(), intents={"u": frozenset(INTENTS)})
+
+
+@given(st.lists(grants, max_size=4), st.lists(denials, max_size=3), requests)
+def test_observe_mode_records_what_would_have_been(given_grants: list, given_denials: list, request: dict) -> None:
+    """What is allowed stays allowed by the same grant, and what policy refuses passes with the code that it would have had."""
+    enforced = answer(policy(given_grants, given_denials), request)
+    observed = answer(policy(given_grants, given_denials, EVERYTHING), request)
+    assert observed == (f"observed {enforced}" if enforced in OBSERVABLE else enforced)
+
+
+@given(st.lists(grants, min_size=1, max_size=4), st.lists(denials, max_size=3), st.frozensets(st.integers(0, 3)), requests)
+def test_an_observing_grant_overrides_no_denial(
+    given_grants: list, given_denials: list, some: frozenset, request: dict
+) -> None:
+    """It lets nothing pass that a denial forbids, and refuses nothing that would be allowed."""
+    observing = Observing(
+        everything=False, upstreams=frozenset(), grants=frozenset(f"g{number}" for number in some),
+        intents={"u": frozenset(INTENTS)},
+    )  # fmt: skip
+    enforced = answer(policy(given_grants, given_denials), request)
+    observed = answer(policy(given_grants, given_denials, observing), request)
+    assert observed in {enforced, f"observed {enforced}"}
+    assert not observed.startswith("observed") or (enforced in OBSERVABLE and enforced != "denied")
+
+
+@given(
+    st.lists(grants, max_size=4), st.lists(denials, max_size=3), requests, st.frozensets(st.sampled_from(INTENTS), min_size=1)
+)
+def test_a_token_with_fewer_intents_never_gains(
+    given_grants: list, given_denials: list, request: dict, kept: frozenset[str]
+) -> None:
+    """What a child of the same agent may do with fewer intents and the same params, its parent may."""
+    narrower = {**request, "held": request["held"] & kept or request["held"], "declared": request["declared"] or "a.read"}
+    of = policy(given_grants, given_denials)
+    if (got := answer(of, narrower)).startswith("allow"):
+        assert answer(of, {**narrower, "held": request["held"]}) == got
+
+
+@given(st.lists(grants, max_size=4), st.lists(denials, max_size=3), requests)
+def test_a_label_never_allows_where_only_denials_read_it(given_grants: list, given_denials: list, request: dict) -> None:
+    """Where no grant asks for labels, one more label can only forbid."""
+    of = policy([grant for grant in given_grants if "labels" not in (grant[3] or "")], given_denials)
+    without, labelled = ({**request, "labels": labels} for labels in (frozenset(), frozenset(("untrusted",))))
+    assert answer(of, labelled) in {answer(of, without), "denied"}

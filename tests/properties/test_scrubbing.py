@@ -12,7 +12,7 @@ from gateway.credentials.scrub import SecretScrubber
 from gateway.credentials.secret import Secret
 from gateway.http.body import Body
 from gateway.http.framing import CHUNKED, UNTIL_CLOSE, Delimiter, Framing
-from gateway.http.head import ResponseHead
+from gateway.http.response_head import ResponseHead
 from gateway.http.scrubbed_body import ScrubbedClosedBody, follow_scrubbed
 from gateway.model import Outcome
 

@@ -78,6 +78,9 @@ class FileSink:
         self._failed = False
         self._open = False
         self._note: str | None = None
+        self._clock = clock
+        self._waiting: list[Callable[[bool], None]] = []
+        """Who waits for what was put before to be on the disk."""
 
     def __repr__(self) -> str:
         """Shows where the log is and whether it can be written."""
@@ -129,6 +132,12 @@ class FileSink:
         self._note = note
         self._pump.poke()
 
+    def sync(self, done: Callable[[bool], None]) -> None:
+        """Bring what was put to the disk; all who ask while a step runs share the next one."""
+        self._waiting.append(done)
+        if len(self._waiting) == 1:
+            self._clock.spawn(self._pump.run_step(), "audit-sync")
+
     async def flush(self) -> bool:
         """Write now."""
         return await self._pump.run_step()
@@ -149,16 +158,19 @@ class FileSink:
         if journal is None:
             return True
         pending = journal.pending()
-        size, error = await self._pump.in_thread(lambda: self._write(pending, note))
+        waiting, self._waiting = self._waiting, []
+        size, error = await self._pump.in_thread(lambda: self._write(pending, note, sync=bool(waiting)))
         for lines in pending:
             lines.release()
         journal.written(size)
         if error is None and self._note is note:
             self._note = None
         self._tell(error)
+        for done in waiting:
+            done(error is None)
         return error is None
 
-    def _write(self, pending: list[memoryview], note: str | None) -> tuple[int, str | None]:
+    def _write(self, pending: list[memoryview], note: str | None, *, sync: bool) -> tuple[int, str | None]:
         """In the pump's thread: lines first, so that a checkpoint never attests what is not there."""
         total = 0
         for lines in pending:
@@ -167,8 +179,9 @@ class FileSink:
             if error is not None:
                 return total, error
         try:
-            if note is not None:
+            if note is not None or sync:
                 self._segments.sync()
+            if note is not None:
                 _replace(self._checkpoint, note)
         except OSError as error:
             return total, error.strerror

@@ -15,6 +15,7 @@ from gateway.credentials.secret import Secret
 from gateway.credentials.source import SecretUnavailableError
 from gateway.kind import Config as KindConfig
 from gateway.kind import shorthand
+from gateway.looks import Looks, looks
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the file."""
@@ -42,7 +43,7 @@ class FileSource:
         self._path: Final = path
         self._clock: Final = clock
         self._secret: Secret | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Looks | None = None
         self._looked = -LOOK_EVERY
         self._good = 0.0
 
@@ -63,8 +64,7 @@ class FileSource:
     def _look(self, boot: float) -> None:
         try:
             with self._path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+                seen = looks(os.fstat(file.fileno()))
                 if seen != self._seen:
                     value = file.read(LARGEST + 1).removesuffix(b"\n").removesuffix(b"\r")
                     if not value or len(value) > LARGEST:

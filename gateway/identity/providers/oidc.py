@@ -14,26 +14,36 @@ identities:
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Final, final
+from typing import Annotated, Any, Final, Self, final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.expressions import BOOL, CLAIMS, STRING, Environment, Expression, ExpressionError
 from gateway.identity import jose
-from gateway.identity.discovery import DiscoveredKeys, FileKeys, Keys, KeysUnavailableError, check_issuer
+from gateway.identity.asking import Asking, check_address
+from gateway.identity.claims import Expected, check_claims
+from gateway.identity.discovery import DiscoveredKeys, FileKeys, Keys, PublishedKeys, check_issuer
 from gateway.identity.identify import read_identity_token, refused
-from gateway.identity.provider import SIGNED_TYPES, Identity, IdentityRefusedError, Presented, Provider, ProviderConfig, Tools
+from gateway.identity.kept import UnavailableError
+from gateway.identity.provider import (
+    SIGNED_TYPES,
+    Identity,
+    IdentityRefusedError,
+    IdentityUnavailableError,
+    Presented,
+    Provider,
+    ProviderConfig,
+    Tools,
+)
+from gateway.identity.shared_issuers import SHARED
+from gateway.identity.token_review import ReviewRule, TokenReview
 from gateway.kind import Config as AnyConfig
 from gateway.kind import Duration
 from gateway.model import spiffe_id
 
-LEEWAY: Final = 30.0
-"""Seconds by which an issuer's clock may run ahead. An expiry gets no leeway: what has expired is never accepted."""
-
 _CLAIMS: Final = Environment({"claims": CLAIMS})
 _KINDS: Final = frozenset(("", "jwt"))
-_AUDIENCES: Final = 100
 
 
 def _agent_expression(text: str) -> str:
@@ -67,6 +77,11 @@ def _issuer(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    check_address(text, "a key set")
+    return text
+
+
 def _algorithm(name: str) -> str:
     if name not in jose.ALGORITHMS:
         known = ", ".join(jose.ALGORITHMS)
@@ -74,11 +89,25 @@ def _algorithm(name: str) -> str:
     return name
 
 
-class KeyFile(AnyConfig):
-    """Where the issuer's keys are kept."""
+class KeysRule(AnyConfig):
+    """Where the issuer's keys come from: a file, an address, or what the issuer's discovery document names."""
 
-    file: Annotated[str, Field(min_length=1)]
+    file: Annotated[str, Field(min_length=1)] | None = None
     """A JWK set (RFC 7517). It is read again when it changes."""
+    url: Annotated[str, Field(max_length=2000), AfterValidator(_address)] | None = None
+    """The address of a JWK set, where there is no discovery document or it is not to be followed."""
+    ca: Annotated[str, Field(min_length=1)] | None = None
+    """A file of PEM certificates that TLS is verified with, instead of the system's; for `url` and for discovery."""
+    bearer: Annotated[str, Field(min_length=1)] | None = None
+    """With `url`: a file with a token that is shown there, as a Kubernetes API server wants it."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.file is not None and (self.url is not None or self.ca is not None):
+            raise ValueError("keys in a `file` are not asked for, so neither `url` nor `ca` stands beside it")
+        if self.bearer is not None and self.url is None:
+            raise ValueError("`bearer` needs `url`: a token is shown to an address of yours, not to one that an answer names")
+        return self
 
 
 class Config(ProviderConfig):
@@ -92,7 +121,7 @@ class Config(ProviderConfig):
     """A CEL expression over `claims` that gives the SPIFFE ID. `segment(text)` refuses what is no path segment of one."""
     require: Annotated[str, AfterValidator(_require_expression)] | None = None
     """A CEL expression over `claims` that must be true."""
-    jwks: KeyFile | None = None
+    jwks: KeysRule = KeysRule()
     """Where the issuer's keys are; without it they are discovered at the issuer."""
     algorithms: Annotated[tuple[Annotated[str, AfterValidator(_algorithm)], ...], Field(min_length=1, max_length=10)] = (
         "RS256",
@@ -101,6 +130,22 @@ class Config(ProviderConfig):
     """The signature algorithms that are accepted. A key without an `alg` serves the first of them that fits it."""
     max_lifetime: Duration = 86400.0
     """The longest life, from issue to expiry, that a token may have."""
+    review: ReviewRule | None = None
+    """Ask a Kubernetes API server with each exchange whether the account and the pod of the token are still there."""
+
+    @model_validator(mode="after")
+    def _check_owner(self) -> Self:
+        """An issuer that serves everybody says nothing of whose a token is unless its claims are looked at."""
+        shared = SHARED.get(self.issuer)
+        if shared is None or (self.require is not None and not _met(self.require, shared.stranger)):
+            return self
+        told = "this `require` is met by a stranger's token" if self.require is not None else "`require` is missing"
+        owned = " or ".join(f"claims.{name}" for name in shared.owned)
+        raise PydanticCustomError(
+            "shared",
+            "{platform} gives tokens to everybody, and {told}: compare {owned} with your own",
+            {"platform": shared.platform, "told": told, "owned": owned},
+        )
 
 
 @final
@@ -109,13 +154,15 @@ class Oidc:
 
     token_types: Final = SIGNED_TYPES
 
-    def __init__(self, config: Config, name: str, tools: Tools, keys: Keys) -> None:
+    def __init__(self, config: Config, name: str, tools: Tools, keys: Keys, review: TokenReview | None = None) -> None:
         """`keys` are those of `config.issuer` and of nobody else."""
         self.issuer: Final[str | None] = config.issuer
         self._config = config
         self._name = name
         self._clock = tools.clock
         self._keys = keys
+        self._review = review
+        self._expected = Expected(config.audience, config.max_lifetime)
         self._agent = _compiled(config.agent, STRING)
         self._require = None if config.require is None else _compiled(config.require, BOOL)
 
@@ -125,8 +172,28 @@ class Oidc:
         _check_kind(jws)
         await self._check_signature(jws)
         claims = MappingProxyType(dict(jws.claims))
-        expires = self._check_claims(claims)
-        return Identity(self._agent_of(jws.claims), self._name, claims, expires)
+        expires = check_claims(claims, self._expected, self._clock.now())
+        agent = self._agent_of(jws.claims)
+        if self._review is not None:  # last, as it asks somebody else
+            await self._ask(self._review, presented, claims)
+        return Identity(agent, self._name, claims, expires)
+
+    def roots(self) -> None:
+        """A certificate is no token."""
+
+    def trouble(self) -> str | None:
+        """Why the keys could not be read the last time."""
+        return self._keys.trouble()
+
+    def close(self) -> None:
+        """The keys are needed no more."""
+        self._keys.close()
+
+    async def _ask(self, review: TokenReview, presented: Presented, claims: Mapping[str, Any]) -> None:
+        try:
+            await review.check(presented.token or "", claims)
+        except UnavailableError as error:
+            raise IdentityUnavailableError(error.sentence) from None
 
     async def _check_signature(self, jws: jose.Jws) -> None:
         if jws.claims.get("iss") != self._config.issuer:
@@ -138,39 +205,14 @@ class Oidc:
             raise IdentityRefusedError("the header of the identity token has no kid, so its key cannot be found")
         try:
             key = await self._keys.find(jws.kid)
-        except KeysUnavailableError as error:
-            raise IdentityRefusedError(error.sentence) from None
+        except UnavailableError as error:
+            raise IdentityUnavailableError(error.sentence) from None
         if key is None:
             raise IdentityRefusedError("the identity token is signed with a key that its issuer does not publish")
         try:
             jose.verify(jws, key)
         except jose.TokenProblem as problem:
             raise refused(problem) from None
-
-    def _check_claims(self, claims: Mapping[str, Any]) -> float:
-        _check_audience(claims, self._config.audience)
-        subject = claims.get("sub")
-        if not isinstance(subject, str) or not subject:
-            raise IdentityRefusedError("the identity token has no sub")
-        return self._check_times(claims)
-
-    def _check_times(self, claims: Mapping[str, Any]) -> float:
-        now = self._clock.now()
-        expires = _moment(claims, "exp")
-        if expires is None:
-            raise IdentityRefusedError("the identity token has no exp; only tokens that expire are accepted")
-        if expires <= now:
-            raise IdentityRefusedError("the identity token has expired; present a new one")
-        issued, not_before = _moment(claims, "iat"), _moment(claims, "nbf")
-        if issued is not None and issued > now + LEEWAY:
-            raise IdentityRefusedError("the identity token was issued in the future; compare the clocks")
-        if not_before is not None and not_before > now + LEEWAY:
-            raise IdentityRefusedError("the identity token is not valid yet; compare the clocks")
-        if expires - (now if issued is None else issued) > self._config.max_lifetime:
-            raise IdentityRefusedError(
-                f"the identity token lives longer than the {self._config.max_lifetime:g} seconds that are accepted"
-            )
-        return expires
 
     def _agent_of(self, claims: Mapping[str, Any]) -> str:
         values = {"claims": claims}
@@ -185,39 +227,30 @@ class Oidc:
 
 
 def build(config: Config, name: str, tools: Tools) -> Provider:
-    """Open the source of keys. Raises `ValueError` when a file of keys cannot be used."""
-    keys: Keys
-    if config.jwks is not None:
-        keys = FileKeys(tools.resolve(config.jwks.file), config.algorithms, tools.clock)
-    else:
-        keys = DiscoveredKeys(config.issuer, config.algorithms, tools.fetch, tools.clock)
-    return Oidc(config, name, tools, keys)
+    """Open the source of keys. Raises `ValueError` when a file of it, or of the review, cannot be used."""
+    review = None if config.review is None else TokenReview(config.review, config.audience, tools)
+    return Oidc(config, name, tools, _keys(config, tools), review)
+
+
+def _keys(config: Config, tools: Tools) -> Keys:
+    rule, clock = config.jwks, tools.clock
+    if rule.file is not None:
+        return FileKeys(tools.resolve(rule.file), config.algorithms, clock)
+    asking = Asking("the issuer", tools.fetch, clock, tools.resolve, ca=rule.ca, bearer=rule.bearer)
+    if rule.url is not None:
+        return PublishedKeys(rule.url, config.issuer, config.algorithms, asking, clock)
+    return DiscoveredKeys(config.issuer, config.algorithms, asking, clock)
+
+
+def _met(require: str, claims: Mapping[str, Any]) -> bool:
+    """Whether these claims are what the operator demands; what cannot be evaluated is not met."""
+    try:
+        return _compiled(require, BOOL).evaluate({"claims": claims}) is True
+    except ExpressionError:
+        return False
 
 
 def _check_kind(jws: jose.Jws) -> None:
     # Task tokens, proofs, logout tokens and security events all say what they are, and none is an identity (RFC 8725 §3.12).
     if jws.kind not in _KINDS:
         raise IdentityRefusedError("the identity token is of another kind: its typ may only be JWT")
-
-
-def _check_audience(claims: Mapping[str, Any], audience: str) -> None:
-    claimed = claims.get("aud")
-    audiences = [claimed] if isinstance(claimed, str) else claimed
-    if not isinstance(audiences, list) or not all(isinstance(one, str) for one in audiences):
-        raise IdentityRefusedError(f"the identity token has no aud; ask its issuer for one with the audience {audience}")
-    if len(audiences) > _AUDIENCES or audience not in audiences:
-        raise IdentityRefusedError(f"the identity token is not meant for this authority; its aud must contain {audience}")
-
-
-def _moment(claims: Mapping[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519 §2) in Unix seconds; the JSON reader has refused what is not finite."""
-    value = claims.get(name)
-    if value is None and name not in claims:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _END_OF_TIME:
-        raise IdentityRefusedError(f"the {name} of the identity token is not a time")
-    return float(value)
-
-
-_END_OF_TIME: Final = 253402300800.0
-"""The year 10000: what lies beyond is a mistake, and no float loses its seconds before it."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.identity.local_users import user_id
 from gateway.identity.provider import (
+    PEER,
     UNIX_PEER_TYPE,
     Identity,
     IdentityRefusedError,
@@ -21,8 +22,6 @@ from gateway.identity.provider import (
     Tools,
 )
 from gateway.model import AgentPattern, spiffe_id
-
-_PEER: Final = "peer"
 
 
 class Config(ProviderConfig):
@@ -56,8 +55,8 @@ class UnixPeer:
         """The agent of the user at the other end of the connection. It does not expire."""
         if presented.peer is None:
             raise IdentityRefusedError("this identity is only accepted on the authority's Unix socket")
-        if presented.token not in (None, _PEER):
-            raise IdentityRefusedError(f"with {UNIX_PEER_TYPE} the token is the word {_PEER}")
+        if presented.token not in (None, PEER):
+            raise IdentityRefusedError(f"with {UNIX_PEER_TYPE} the token is the word {PEER}")
         known = self._agents.get(presented.peer.uid)
         if known is None:
             raise IdentityRefusedError(
@@ -65,6 +64,15 @@ class UnixPeer:
             )
         user, agent = known
         return Identity(agent, self._name, {"uid": presented.peer.uid, "user": user}, expires=None)
+
+    def roots(self) -> None:
+        """No certificate proves anything to the kernel."""
+
+    def trouble(self) -> None:
+        """The kernel is always there."""
+
+    def close(self) -> None:
+        """Nothing is followed."""
 
 
 def build(config: Config, name: str, _tools: Tools) -> Provider:

@@ -25,6 +25,10 @@ class HttpReader:
 
     by_head_alone: Final = True
 
+    def ready(self, _key: bytes, _inspect: int) -> "HttpReader":
+        """There is nothing to make ready."""
+        return self
+
     async def read(
         self, head: RequestHead, upstream: Upstream, _caller: Downstream, index: OperationIndex
     ) -> tuple[Operation, tuple[Coverage, ...]]:
@@ -32,8 +36,8 @@ class HttpReader:
         target = head.target
         depth = upstream.prefix.count("/")
         segments = target.segments[depth:] or ("",)
-        operation = Operation(head.method, target.path[len(upstream.prefix) :] or "/", segments)
-        return operation, index.covering(head.method, segments)
+        operation = Operation(head.method, target.path[len(upstream.prefix) :] or "/", segments, plain=target.plain)
+        return operation, index.covering(head.method, segments, target.query)
 
 
 def build(_config: Config) -> HttpReader:

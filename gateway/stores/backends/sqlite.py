@@ -8,8 +8,9 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -19,9 +20,22 @@ from gateway.clock import Clock
 from gateway.errors import DoorwardError
 from gateway.kind import Config as BaseConfig
 from gateway.kind import shorthand
-from gateway.model import Revocation
-from gateway.stores import transactions
-from gateway.stores.store import Beat, Ending, IssuedToken, Store, StoreUnavailableError, TaskFilter, TaskRow
+from gateway.model import Restoration, Revocation
+from gateway.stores import counting, schema, stopping, transactions
+from gateway.stores.files import Files
+from gateway.stores.store import (
+    MOST_OPEN,
+    Beat,
+    Ending,
+    Entry,
+    IssuedToken,
+    Purged,
+    Stop,
+    Store,
+    StoreUnavailableError,
+    TaskFilter,
+    TaskRow,
+)
 
 T = TypeVar("T")
 
@@ -44,11 +58,12 @@ class SqliteStore:
     def __init__(self, path: Path | None, clock: Clock) -> None:
         """`path` is None for a store in memory."""
         self.folder: Path | None = None if path is None else path.parent
+        self.failures = 0
         self._path = path
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._files: Files | None = None
         self._waiting = 0
 
     async def open(self) -> None:
@@ -68,9 +83,9 @@ class SqliteStore:
             await asyncio.get_running_loop().run_in_executor(self._worker, connection.close)
         self._worker.shutdown()
 
-    async def open_task(self, task: TaskRow, first: IssuedToken) -> None:
+    async def open_task(self, task: TaskRow, first: IssuedToken | None, most: int = MOST_OPEN) -> None:
         """See `Store.open_task`."""
-        await self._write(lambda file: transactions.open_task(file, task, first))
+        await self._write(lambda file: transactions.open_task(file, task, first, most))
 
     async def issue(self, token: IssuedToken, now: float) -> TaskRow:
         """See `Store.issue`."""
@@ -88,23 +103,81 @@ class SqliteStore:
         """See `Store.task_of`."""
         return await self._read(lambda file: transactions.task_of(file, token, now))
 
+    async def heartbeat(self, task: str, due: float, now: float) -> TaskRow:
+        """See `Store.heartbeat`."""
+        return await self._write(lambda file: transactions.heartbeat(file, task, due, now))
+
     async def end_task(self, task: str, state: str, cause: str, now: float) -> Ending:
         """See `Store.end_task`."""
         return await self._urgent("IMMEDIATE", lambda file: transactions.end_task(file, task, state, cause, now))
+
+    async def end_tasks_of(self, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
+        """See `Store.end_tasks_of`."""
+        return await self._urgent("IMMEDIATE", lambda file: transactions.end_tasks_of(file, kind, name, cause, now))
 
     async def revoke_token(self, token: str, cause: str, now: float) -> Revocation | None:
         """See `Store.revoke_token`."""
         return await self._urgent("IMMEDIATE", lambda file: transactions.revoke_token(file, token, cause, now))
 
-    async def revocations(self, after: int) -> Sequence[Revocation]:
+    async def stop(self, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
+        """See `Store.stop`."""
+        return await self._urgent("IMMEDIATE", lambda file: stopping.stop(file, kind, name, tenant, cause, until, now))
+
+    async def restore(self, kind: str, name: str, tenant: str, now: float) -> Restoration | None:
+        """See `Store.restore`."""
+        return await self._write(lambda file: transactions.restore(file, kind, name, tenant, now))
+
+    async def stops(self, after: int) -> Sequence[Stop]:
+        """See `Store.stops`."""
+        return await self._urgent("DEFERRED", lambda file: stopping.stops(file, after))
+
+    async def revocations(self, after: int) -> Sequence[Entry]:
         """See `Store.revocations`."""
-        return await self._urgent("DEFERRED", lambda file: transactions.revocations(file, after))
+        return await self._urgent("DEFERRED", lambda file: stopping.revocations(file, after))
 
     async def beat(self) -> Beat:
         """See `Store.beat`."""
-        return await self._urgent("DEFERRED", transactions.beat)
+        return await self._urgent("DEFERRED", stopping.beat, anew=True)
 
-    async def purge(self, now: float) -> Sequence[TaskRow]:
+    async def begin_epoch(self, lost: str, seen: int) -> Beat:
+        """See `Store.begin_epoch`."""
+        epoch = self._clock.identifier()
+        return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, epoch))
+
+    async def changed(self) -> None:
+        """Wait for ever: one authority at a time writes to a file."""
+        await asyncio.get_running_loop().create_future()
+
+    async def draw(self, key: str, wanted: int, most: int, until: float, now: float) -> int:
+        """See `Store.draw`."""
+        return await self._write(lambda file: counting.draw(file, key, wanted, most, until, now))
+
+    async def give_back(self, key: str, amount: int) -> None:
+        """See `Store.give_back`."""
+        await self._write(lambda file: counting.give_back(file, key, amount))
+
+    async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
+        """See `Store.hold`."""
+        return await self._write(lambda file: counting.hold(file, key, holder, amount, most=most, until=until, now=now))
+
+    async def prolong(self, holder: str, until: float, now: float) -> None:
+        """See `Store.prolong`."""
+        await self._write(lambda file: counting.prolong(file, holder, until, now))
+
+    async def once(self, key: str, until: float, now: float) -> bool:
+        """See `Store.once`."""
+        return await self._write(lambda file: counting.once(file, key, until, now))
+
+    async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
+        """See `Store.label`."""
+        names = tuple(added)
+        return await self._write(lambda file: counting.label(file, task, names))
+
+    async def labels(self, task: str) -> frozenset[str]:
+        """See `Store.labels`."""
+        return await self._read(lambda file: counting.labels(file, task))
+
+    async def purge(self, now: float) -> Purged:
         """See `Store.purge`."""
         return await self._urgent("IMMEDIATE", lambda file: transactions.purge(file, now))
 
@@ -120,21 +193,26 @@ class SqliteStore:
             raise StoreUnavailableError("too many transactions are waiting")
         return await self._urgent(mode, work)
 
-    async def _urgent(self, mode: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _urgent(self, mode: str, work: Callable[[sqlite3.Connection], T], *, anew: bool = False) -> T:
         if self._connection is None:
             raise StoreUnavailableError("the store is closed")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, self._transact, mode, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._worker, partial(self._transact, mode, work, anew=anew)
+            )
         finally:
             self._waiting -= 1
 
-    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T], *, anew: bool) -> T:
         connection = self._connection
         if connection is None:
             raise StoreUnavailableError("the store is closed")
         try:
-            self._check_file()
+            if self._files is not None:
+                self._files.check(connection)
+            if anew:  # SQLite answers from its pages in memory, which proves nothing of the file: let it forget them
+                connection.execute("PRAGMA shrink_memory")
             connection.execute(f"BEGIN {mode}")
             try:
                 outcome = work(connection)
@@ -143,6 +221,7 @@ class SqliteStore:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except (sqlite3.Error, OSError) as error:
+            self.failures += 1
             raise StoreUnavailableError(str(error)) from error
         return outcome
 
@@ -151,22 +230,13 @@ class SqliteStore:
             _make_private(self._path)
         connection = _connect(":memory:" if self._path is None else str(self._path))
         try:
-            transactions.prepare(connection, str(self._path or MEMORY), self._clock.identifier())
+            schema.prepare(connection, str(self._path or MEMORY), self._clock.identifier())
+            stopping.beat(connection)
+            self._files = None if self._path is None else Files(self._path)
         except BaseException:
             connection.close()
             raise
-        if self._path is not None:
-            opened = self._path.stat()
-            self._file = (opened.st_dev, opened.st_ino)
         self._connection = connection
-
-    def _check_file(self) -> None:
-        """A file that was deleted or replaced still takes writes, which nobody would ever read again."""
-        if self._path is None:
-            return
-        present = self._path.stat()
-        if (present.st_dev, present.st_ino) != self._file:
-            raise StoreUnavailableError("the file of the store was replaced")
 
 
 def build(config: Config, *, resolve: Callable[[str], Path], clock: Clock) -> Store:

@@ -79,18 +79,18 @@ async def test_tls_1_2_is_spoken_with_modern_suites_alone(secure: Secure, certif
     client = await door.connect(context)
     assert client.writer.get_extra_info("cipher")[0].startswith("ECDHE-ECDSA-AES256-GCM")
     context.set_ciphers("ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA")
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
         await door.connect(context)
 
 
 async def test_tls_1_1_is_refused(secure: Secure, certificates: Certificates) -> None:
-    """RFC 8996 ended it."""
+    """RFC 8996 ended it, and an alert says so."""
     door = await secure()
     context = certificates.client()
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
         await door.connect(context)
 
 
@@ -141,17 +141,77 @@ async def test_who_shows_no_good_certificate_stays_outside(secure: Secure, certi
     assert len(door.upstream.seen) == 1
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_no_ticket_stands_for_a_certificate(secure: Secure, certificates: Certificates, version: ssl.TLSVersion) -> None:
+async def test_a_certificate_that_is_optional_may_be_left_out(secure: Secure, certificates: Certificates) -> None:
+    """With `client_certificate: optional`; one of another authority is refused all the same."""
+    door = await secure("client_ca: ca.pem", "client_certificate: optional")
+    leaf, other = certificates.issue("agent.test"), Certificates(door.folder, "other")
+    assert await refused(door, certificates.client(other.issue("agent.test")))
+    for context in (certificates.client(), certificates.client(leaf)):
+        client = await door.connect(context)
+        await client.send(get("/api/items", await door.token()))
+        assert (await client.answer()).status == 200
+    shown = {connection.peer_certificate for connection in door.doorward.listener.connections}
+    assert shown == {None, ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())}
+
+
+async def test_no_ticket_stands_for_a_certificate(secure: Secure, certificates: Certificates) -> None:
     """No session ticket is given out, so a client shows its certificate on every connection."""
     door = await secure("client_ca: ca.pem")
     context = certificates.client(certificates.issue("agent.test"))
-    context.maximum_version = version
     client = await door.connect(context)
     await client.send(get("/api/items", None))
     assert (await client.answer()).status == 401
     session = client.writer.get_extra_info("ssl_object").session
     assert session is None or not session.has_ticket
+
+
+async def test_no_session_stands_for_a_certificate(secure: Secure, certificates: Certificates) -> None:
+    """TLS 1.2 would take up an old session without looking at the certificate again, so it is not spoken where one counts."""
+    door = await secure("client_ca: ca.pem")
+    context = certificates.client(certificates.issue("agent.test"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+        await door.connect(context)
+
+
+async def test_a_refused_client_is_told_why(secure: Secure, certificates: Certificates) -> None:
+    """By the alert of RFC 8446, section 6.2, and it leaves no handshake behind; a stranger learns which part it lacks."""
+    door = await secure("client_ca: ca.pem")
+    other = Certificates(door.folder, "other")
+    for leaf, alert in ((None, "CERTIFICATE_REQUIRED"), (other.issue("agent.test"), "UNKNOWN_CA")):
+        client = await door.connect(certificates.client(leaf))
+        with pytest.raises(ssl.SSLError, match=alert):
+            await asyncio.wait_for(client.reader.read(1), 10)
+        await until(lambda: unshaken(door) == 0)
+    assert not door.doorward.listener.connections
+
+
+def _shaken(tls: ssl.SSLObject) -> bool:
+    """Whether the client's side of the handshake is complete; in TLS 1.3 it is before the server has seen the certificate."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+async def test_a_refused_client_that_stays_is_cut(secure: Secure, certificates: Certificates) -> None:
+    """It has the time of a handshake to leave; until then it has a place, as every handshake has."""
+    door = await secure("client_ca: ca.pem", limits="{head_timeout: 500ms}")
+    client = await door.connect()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certificates.client().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    assert not _shaken(tls)
+    await client.send(outgoing.read())
+    while not _shaken(tls):
+        incoming.write(await asyncio.wait_for(client.reader.read(65536), 10))
+    await client.send(outgoing.read())
+    incoming.write(await asyncio.wait_for(client.reader.read(65536), 10))
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+        tls.read(1)
+    assert unshaken(door) == 1
+    assert await client.ended()
+    await until(lambda: unshaken(door) == 0)
 
 
 async def test_a_handshake_that_dawdles_is_cut(secure: Secure) -> None:

@@ -14,7 +14,8 @@ async def recorded(new_ledger: Callable[..., Ledger], parts: SimpleNamespace, lo
     """The `config` records that a real ledger keeps of a text."""
     ledger = new_ledger()
     await ledger.start()
-    record_configuration(ledger, "a1b2c3", "doorward.yaml", text)
+    for record in record_configuration(ledger, "a1b2c3", "doorward.yaml", text):
+        record()
     await ledger.stop()
     return [record for record in parts.records(log) if record["type"] == "config"]
 

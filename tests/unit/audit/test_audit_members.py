@@ -72,8 +72,10 @@ def test_pieces_are_kept_for_exactly_what_they_were_made_of(parts):
         return orjson.loads(Chain().line("t", members.allowed(exchange, permit)))
 
     first = recorded(parts.permit())
-    for change in ({"grant": "other"}, {"policy": "other"}, {"enforced": False}):
+    for change in ({"grant": "other"}, {"policy": "other"}):
         assert recorded(parts.permit(**change)) == {**first, **change}
+    observed = {"decision": "deny", "code": "denied", "enforced": False}
+    assert recorded(parts.permit(code="denied")) == {**first, **observed}
     coverage = Coverage("invoices.read", {"customer": "43"}, ())
     other = recorded(parts.permit(intent=coverage))
     assert (other["params"], other["touches"]) == ({"customer": "43"}, [])
@@ -132,3 +134,27 @@ def test_the_reference_names_every_type_of_record():
     """Each type that can be noted is in the list of types."""
     listed = set(re.findall(r"^\| `([a-z]+)` \|", REFERENCE.read_text().partition("## Every record")[0], flags=re.MULTILINE))
     assert listed == NOTED | {"request", "response", "refusals", "gap", "checkpoint"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/items/42",
+        "/items/" + "4" * 185,
+        "/items/" + "4" * 186,
+        "/items/eyJhbGciOi.J9",
+        "/items/dwt_1",
+        "/it'ems/$&!",
+    ],
+    ids=["short", "longest", "longer", "a JWT", "a task token", "signs"],
+)
+def test_a_plain_path_is_recorded_as_any_other(path, parts):
+    """What is known to need no escape is recorded in fewer steps, and the record is the same: no token, the same JSON."""
+    coverage = Coverage("items.read", {"id": path.rpartition("/")[2], "all": path[1:]}, ())
+
+    def recorded(*, plain):
+        use = Use(None, Operation("GET", path, tuple(path[1:].split("/")), plain=plain), (coverage,))
+        exchange = Exchange("r", "t", "127.0.0.1", parts.head(), parts.upstream, parts.principal, use)
+        return Members().allowed(exchange, parts.permit(use, intent=coverage))
+
+    assert recorded(plain=True) == recorded(plain=False)

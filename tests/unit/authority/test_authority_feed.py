@@ -1,17 +1,19 @@
 """The feed: catch-up before the first heartbeat, order, and silence when the store cannot be read."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fakes.authority import AGENT, NOW, Gateway, StillClock, build_store, first_token, identity, task_row
+from fakes.authority import AGENT, NOW, Gateway, Log, StillClock, build_store, first_token, identity, task_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.authority import feed as feed_module
 from gateway.authority.authority import Authority
 from gateway.authority.feed import Feed
+from gateway.errors import Refusal
 from gateway.model import Revocation
 from gateway.stores.store import PAGE, Beat, Store, StoreUnavailableError
 
@@ -84,6 +86,52 @@ async def test_subscribing_while_tasks_end_misses_nothing(authority: Authority):
                 assert event[2] <= sum(earlier[0] == "revoked" for earlier in gateway.heard[:at])
 
 
+async def test_renewals_are_announced_when_they_are_good(authority: Authority, clock: StillClock):
+    """With the end of the new token, once it is stored and recorded; a narrower one is none that keeps anything open."""
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    issued = await authority.exchange.open_task(identity(), ["invoices.read", "invoices.write"])
+    clock.seconds += 200
+    await authority.exchange.renew(identity(), issued.task, ["invoices.read"])
+    assert gateway.of("renewed") == []
+    await authority.exchange.renew(identity(), issued.task, [])
+    assert gateway.of("renewed") == [("renewed", issued.task, NOW + 500)]
+
+
+async def test_a_renewal_that_is_not_recorded_is_not_announced(authority: Authority, log: Log):
+    """A token that nobody gets keeps nothing open."""
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    issued = await authority.exchange.open_task(identity(), ["invoices.read"])
+    log.full = True
+    with pytest.raises(Refusal):
+        await authority.exchange.renew(identity(), issued.task, [])
+    assert gateway.of("renewed") == []
+
+
+async def test_a_renewal_is_taken_back_with_a_token(authority: Authority):
+    """It could be the newest one, so from then on each token keeps open only what it has opened itself."""
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    issued = await authority.exchange.open_task(identity(), ["invoices.read"])
+    renewed = await authority.exchange.renew(identity(), issued.task, [])
+    await authority.tasks.revoke_token(renewed.token, AGENT)
+    assert gateway.of("renewed")[-1] == ("renewed", issued.task, 0.0)
+
+
+async def test_a_new_subscriber_hears_of_live_renewals(authority: Authority, clock: StillClock):
+    """Before its first heartbeat; a gateway that was cut off meanwhile need not cut what is still good."""
+    tasks = [(await authority.exchange.open_task(identity(), ["invoices.read"])).task for _ in range(2)]
+    await authority.exchange.renew(identity(), tasks[0], [])
+    clock.seconds += 200
+    await authority.exchange.renew(identity(), tasks[1], [])
+    clock.seconds += 150
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    assert gateway.of("renewed") == [("renewed", tasks[1], NOW + 500)]
+    assert gateway.heard[-1][0] == "beat"
+
+
 async def test_a_heartbeat_brings_what_another_writer_stored(tmp_path: Path, authority: Authority):
     """A revocation that was stored but not published, as after a cancelled request, comes with the next heartbeat."""
     gateway = Gateway()
@@ -131,6 +179,99 @@ async def test_it_beats_by_itself(authority: Authority):
     assert 2 <= len(gateway.of("beat")) - 1 <= 3
 
 
+async def test_a_store_that_was_set_back_is_told_as_a_new_epoch(tmp_path: Path):
+    """What was delivered and is not known any more: no token of that epoch is good, and all that is known comes anew."""
+    clock = StillClock()
+    store = build_store(tmp_path, clock)
+    await store.open()
+    for name in ("1" * 32, "2" * 32):
+        task = task_row(name)
+        await store.open_task(task, first_token(task, name))
+    await store.end_task("1" * 32, "failed", "failed", NOW)
+    copy = (tmp_path / "copy.db").absolute()
+    backup = sqlite3.connect(tmp_path / "store/doorward.db")
+    backup.execute("VACUUM INTO ?", (str(copy),))
+    feed = Feed(store, clock, issuer="i", jwks={})
+    before = await feed.start()
+    gateway = Gateway()
+    await feed.subscribe(gateway)
+    await feed.publish((await store.end_task("2" * 32, "failed", "failed", NOW)).revocation)
+    with sqlite3.connect(copy) as older:
+        older.backup(backup)
+    backup.close()
+    del gateway.heard[:]
+    await feed.beat()
+    told, beat = gateway.heard
+    assert told == ("revoked", 1, f"task:{'1' * 32}")
+    assert beat == ("beat", feed.epoch, 1)
+    assert feed.epoch != before
+    await store.close()
+
+
+async def test_a_store_that_counts_anew_is_noticed_before_a_revocation_is_acknowledged(tmp_path: Path):
+    """It was set back between two heartbeats, and what is revoked now gets a number that was delivered before."""
+    clock = StillClock()
+    store = build_store(tmp_path, clock)
+    await store.open()
+    tasks = ("1" * 32, "2" * 32)
+    for name in tasks:
+        task = task_row(name)
+        await store.open_task(task, first_token(task, name))
+    copy = (tmp_path / "copy.db").absolute()
+    backup = sqlite3.connect(tmp_path / "store/doorward.db")
+    backup.execute("VACUUM INTO ?", (str(copy),))
+    feed = Feed(store, clock, issuer="i", jwks={})
+    before = await feed.start()
+    gateway = Gateway()
+    await feed.subscribe(gateway)
+    await feed.publish((await store.end_task(tasks[0], "failed", "failed", NOW)).revocation)
+    with sqlite3.connect(copy) as older:
+        older.backup(backup)
+    backup.close()
+    again = (await store.end_task(tasks[1], "failed", "failed", NOW)).revocation
+    assert again.seq == 1
+    await feed.publish(again)
+    assert ("revoked", 1, f"task:{tasks[1]}") in gateway.heard
+    assert feed.epoch != before
+    await store.close()
+
+
+async def test_what_cannot_be_delivered_is_recorded_and_not_acknowledged(
+    authority: Authority, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    """Another authority has stored something before it, and that cannot be read now: whoever asked has to ask again."""
+    issued = await authority.exchange.open_task(identity(), ["invoices.read"])
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+
+    async def unreadable() -> Beat:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as away:
+        away.setattr(authority.store, "beat", unreadable)
+        monkeypatch.setattr(authority.feed, "_seq", -1)
+        with pytest.raises(StoreUnavailableError):
+            await authority.tasks.fail(issued.task, AGENT)
+    assert gateway.of("revoked") == []
+    assert [record["kind"] for kind, record in log.records if kind == "revocation"] == ["task"]
+    assert (await authority.tasks.fail(issued.task, AGENT)).state == "failed"
+    assert gateway.of("revoked") == [("revoked", 1, f"task:{issued.task}")]
+
+
+async def test_a_gateway_that_remembers_more_begins_a_new_epoch(authority: Authority):
+    """It has heard of an entry from an authority that is gone; one that has heard less changes nothing."""
+    await authority.feed.remembered(authority.feed.epoch, 0)
+    await authority.feed.remembered("of long ago", 7)
+    before = authority.feed.epoch
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    assert gateway.of("beat")[-1][1] == before
+    await authority.feed.remembered(before, 7)
+    assert authority.feed.epoch != before
+    await authority.feed.beat()
+    assert gateway.of("beat")[-1][1] == authority.feed.epoch
+
+
 class Scripted:
     """A store of revocations alone, whose reads take a turn of the loop."""
 
@@ -140,6 +281,9 @@ class Scripted:
     async def beat(self) -> Beat:
         await asyncio.sleep(0)
         return Beat("e", len(self.kept))
+
+    async def begin_epoch(self, lost: str, seen: int) -> Beat:
+        raise AssertionError(f"{lost} is not lost at {seen}")
 
     async def revocations(self, after: int) -> Sequence[Revocation]:
         await asyncio.sleep(0)
@@ -163,7 +307,7 @@ def test_any_interleaving_is_in_order(steps: list[str]):
                 case "store":
                     store.kept.append(Revocation(len(store.kept) + 1, NOW, "task", str(len(store.kept)), "failed", NOW))
                 case "publish" if store.kept:
-                    feed.publish(store.kept[-1])
+                    under_way.append(asyncio.ensure_future(feed.publish(store.kept[-1])))
                 case "beat":
                     under_way.append(asyncio.ensure_future(feed.beat()))
                 case "subscribe":

@@ -164,10 +164,10 @@ async def test_the_sweep_expires_tasks(authority: Authority, clock: StillClock, 
     issued = await authority.exchange.open_task(identity(), ["invoices.read"])
     clock.seconds += 8 * 3600
     log.full = True
-    await authority._endings.expire()
+    await authority.endings.expire()
     assert (await authority.tasks.show(issued.task)).state == "expired"
     log.full = False
-    await authority._endings.expire()
+    await authority.endings.expire()
     assert [members["event"] for members in log.of("task")] == ["opened", "expired"]
 
 

@@ -9,6 +9,8 @@ ORDER = [
     "route",
     "authenticate",
     "read the intent",
+    "authenticate",
+    "read the intent",
     "decide",
     "remember the head",
     "spend",
@@ -24,7 +26,10 @@ ORDER = [
 
 
 def test_every_step_is_timed_in_its_place():
-    """A statement that nobody knows would show as a step of its own, and the order is that of the function."""
+    """A statement that nobody knows would show as a step of its own, and the order is that of the function.
+
+    What was waited for is followed by another look at the token, and then by the labels of the task.
+    """
     _, steps = stamped_copy(lambda _stamp: None)
     names = names_of(steps)
     assert [name for place, name in enumerate(names) if place == 0 or name != names[place - 1]] == ORDER

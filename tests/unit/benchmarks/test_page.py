@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.compare import SCENARIOS
 from benchmarks.results import read
-from benchmarks.write_page import ABSENT, PAGE, PUBLISHED, filled, panels
+from benchmarks.write_page import ABSENT, PAGE, PUBLISHED, filled, kept, panels
 
 RUNS = {
     "direct": [{"rps": 30.0, "cpu_us": 0.0}],
@@ -47,6 +47,12 @@ def test_results_stand_in_their_places():
     assert "`when-repeated-16`: not supported yet." in page
     assert "`different-16`, 1 rounds of 4 s, commit abc." in page
     assert "body-1m" not in page.partition("## Results")[2].partition("## Where")[0]
+
+
+def test_parts_that_say_where_they_were_run_outlast_other_results():
+    """What was measured anew takes the place of what was published; what belongs to the machine of the rest goes with it."""
+    before = {"machine": {"cpu": "old"}, "comparison": {}, "workers": {"cpu": "old"}, "reload": {"cpu": "old"}}
+    assert kept(before, {"machine": {"cpu": "new"}, "reload": {"cpu": "new"}}) == {"workers": {"cpu": "old"}}
 
 
 def test_a_part_that_nobody_writes_is_a_mistake():

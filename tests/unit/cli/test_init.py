@@ -49,7 +49,7 @@ def test_what_it_writes_passes_check(run: Run) -> None:
     exception = document.credentials["billing-key"].exception
     assert exception is not None
     assert (exception.expires - exception.reviewed).days == 90
-    assert list(document.intents["billing.read"].operations) == ["GET /{path...}", "HEAD /{path...}", "OPTIONS /{path...}"]
+    assert document.intents["billing.read"].templates == ["GET /{path...}", "HEAD /{path...}", "OPTIONS /{path...}"]
     assert list(document.grants[0].agents) == [f"spiffe://default.local/host/{USER}"]
     text = Path("doorward.yaml").read_text()
     assert "    # declare: implied" in text
@@ -197,3 +197,27 @@ def test_an_addition_that_would_not_be_valid(run: Run) -> None:
     status, _, err = run("init", *MORE[:4], "--header", "X Api", *MORE[5:])
     assert (status, err[:60]) == (1, "doorward: nothing was written: with the addition, a header n")
     assert Path("doorward.yaml").read_bytes() == before
+
+
+def test_a_server_of_mcp_is_written_as_one(run: Run) -> None:
+    """One intent for all that it offers, which clients need not declare, and a call that such a server answers."""
+    status, out, _ = run("init", *BASIC, "--mcp")
+    assert status == 0
+    assert "doorward token --intent billing.use" in out
+    assert out.rstrip().endswith("http://127.0.0.1:8080/billing")
+    assert run("check")[0] == 0
+    document = load(Path("doorward.yaml")).document
+    assert document.upstreams["billing"].protocol == "mcp"
+    assert document.intents["billing.use"].templates == ["tool {any}", "prompt {any}", "resource {any...}"]
+    assert document.grants[0].declare == "implied"
+    assert max(map(len, Path("doorward.yaml").read_text().splitlines())) <= 130
+
+
+def test_a_server_of_mcp_is_added_to_a_file(run: Run) -> None:
+    """Beside a plain API, of which nothing changes."""
+    run("init", *BASIC)
+    before = Path("doorward.yaml").read_text()
+    assert run("init", *MORE, "--mcp")[0] == 0
+    after = Path("doorward.yaml").read_text()
+    assert load(Path("doorward.yaml")).document.upstreams["crm"].protocol == "mcp"
+    assert set(before.splitlines()) <= set(after.splitlines())

@@ -19,7 +19,8 @@ from gateway.errors import Refusal
 from gateway.http.head import RequestHead, parse_request
 from gateway.http.outbound import Outbound, PoolKey
 from gateway.model import Coverage, Operation, Permit, Principal, Use
-from gateway.settings.compile import Compiled, compile_configuration
+from gateway.settings.compile import compile_configuration
+from gateway.settings.compiled import Compiled
 from gateway.settings.load import load_text
 
 SECRET = b"secret-of-the-upstream"

@@ -20,8 +20,9 @@ async def test_operators_see_tasks(world):
     one = (await world.ask("GET", f"/tasks/{issued[0]['task']}", socket=world.admin)).json()
     assert one == {
         "task": issued[0]["task"], "state": "open", "tenant": "acme", "agent": AGENT, "subject": AGENT, "starter": AGENT,
-        "intents": ["invoices.read"], "opened": "2027-01-15T08:00:00.000000Z", "ends": "2027-01-15T16:00:00.000000Z",
-        "ended": None, "cause": None, "policy": "a1b2c3",
+        "intents": ["invoices.read"], "params": {}, "limits": {}, "parent": None, "met": [],
+        "opened": "2027-01-15T08:00:00.000000Z", "ends": "2027-01-15T16:00:00.000000Z", "ended": None, "cause": None,
+        "policy": "a1b2c3",
     }  # fmt: skip
 
 
@@ -83,10 +84,34 @@ async def test_who_is_not_listed_is_no_operator(world):
 
 async def test_readiness(world):
     """503 with the reasons while there are any."""
-    assert (await world.ask("GET", "/readyz", socket=world.admin)).json() == {"ready": True, "reasons": []}
+    assert (await world.ask("GET", "/readyz", socket=world.admin)).json() == {
+        "ready": True,
+        "reasons": [],
+        "notices": [],
+    }
+    world.notices.append("the configuration was refused")
     world.reasons.append("the audit log cannot be written")
     answer = await world.ask("GET", "/readyz", socket=world.admin)
-    assert (answer.status, answer.json()) == (503, {"ready": False, "reasons": ["the audit log cannot be written"]})
+    assert (answer.status, answer.json()) == (
+        503,
+        {
+            "ready": False,
+            "reasons": ["the audit log cannot be written"],
+            "notices": ["the configuration was refused"],
+        },
+    )
+
+
+async def test_operators_have_the_configuration_read_again(world):
+    """What is refused is told with its place; only an operator may ask, and may confirm."""
+    answer = await world.ask("POST", "/reload", socket=world.admin)
+    assert (answer.status, answer.json()["error"]) == (409, "configuration_refused")
+    assert answer.json()["error_description"] == "f:1:2: this is wrong"
+    assert (await world.ask("POST", "/reload?confirm=true", socket=world.admin)).json() == {"policy": "ab"}
+    assert (await world.ask("POST", "/reload?confirm=yes", socket=world.admin)).status == 400
+    assert world.asked == [("tester", False), ("tester", True)]
+    world.operators.clear()
+    assert (await world.ask("POST", "/reload?confirm=true", socket=world.admin)).status == 403
 
 
 async def test_the_sockets_have_their_permissions(world):

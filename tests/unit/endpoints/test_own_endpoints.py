@@ -138,3 +138,22 @@ async def test_without_the_store_nothing_is_said_to_be_ended(world):
     assert (await world.post("/revoke", {"token": issued["access_token"], **client(world)})).status == 503
     world.mend_store()
     assert await active(world, issued["access_token"])
+
+
+async def test_a_task_that_falls_silent_ends(world):
+    """From its first heartbeat on; one that never sent any lives on, and a stranger's heartbeat is for no task."""
+    heard, never = (await world.exchange()).json(), (await world.exchange()).json()
+    headers = {"Authorization": f"Bearer {heard['access_token']}"}
+    path = f"/tasks/{heard['task']}/heartbeat"
+    assert (await world.ask("POST", path, headers=headers)).json()["state"] == "open"
+    stranger = {"Authorization": f"Bearer {never['access_token']}"}
+    assert (await world.ask("POST", path, headers=stranger)).status == 404
+    world.clock.seconds += 119
+    await world.authority.endings.expire()
+    assert (await world.ask("POST", path, headers=headers)).status == 200
+    world.clock.seconds += 120
+    await world.authority.endings.expire()
+    task = await world.authority.tasks.show(heard["task"])
+    assert (task.state, task.cause) == ("revoked", "heartbeat_lost")
+    assert (await world.ask("POST", path, headers=headers)).status == 401
+    assert (await world.authority.tasks.show(never["task"])).state == "open"

@@ -29,6 +29,7 @@ async def test_an_oidc_identity_gets_a_task_token(world):
         "token_type": "Bearer",
         "expires_in": 300,
         "scope": "invoices.read",
+        "authorization_details": [{"type": "agent_task", "intents": ["invoices.read"]}],
         "task": own.task,
     }
 
@@ -60,6 +61,7 @@ async def test_over_tcp_nobody_is_a_local_user(world):
     assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
 
 
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ACTOR = ("actor_token", "x")
 ACTOR_TYPE = ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt")
 
@@ -68,7 +70,8 @@ ACTOR_TYPE = ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt")
     ("extra", "without", "status", "code"),
     [
         ([], ["grant_type"], 400, "invalid_request"),
-        ([("grant_type", "client_credentials")], [], 400, "unsupported_grant_type"),
+        ([("grant_type", "client_credentials")], [], 401, "invalid_client"),
+        ([("grant_type", "authorization_code")], [], 400, "unsupported_grant_type"),
         ([], ["subject_token"], 400, "invalid_request"),
         ([], ["subject_token_type"], 400, "invalid_request"),
         ([("subject_token", "")], [], 400, "invalid_request"),
@@ -95,7 +98,10 @@ ACTOR_TYPE = ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt")
         ([("extra", ""), ("extra", "")], [], 400, "invalid_request"),
         ([("client_id", "somebody")], [], 401, "invalid_client"),
         ([("client_secret", "s")], [], 401, "invalid_client"),
-        ([("client_assertion", "s")], [], 401, "invalid_client"),
+        ([("client_assertion", "s")], [], 400, "invalid_request"),
+        ([("client_assertion", "s"), ("client_assertion_type", ASSERTION)], [], 401, "invalid_client"),
+        ([("client_assertion", "s"), ("client_assertion_type", "other")], [], 401, "invalid_client"),
+        ([("subject_token_type", ACCESS_TOKEN)], [], 401, "invalid_client"),
         ([("task", "f" * 32)], [], 400, "invalid_grant"),
         ([("task", "../" * 5)], [], 400, "invalid_request"),
     ],

@@ -5,8 +5,9 @@ import pytest
 from gateway.errors import Refusal
 from gateway.http.fields import LONGEST_NAME, NAMES, Role, request_vocabulary, response_vocabulary
 from gateway.http.framing import Delimiter
-from gateway.http.head import RequestHead, ResponseHead, parse_request, parse_response
+from gateway.http.head import RequestHead, parse_request
 from gateway.http.memory import ENTRIES
+from gateway.http.response_head import ResponseHead, parse_response
 
 
 def request(*lines: bytes, first: bytes = b"GET /a HTTP/1.1", host: bytes = b"Host: x") -> RequestHead:

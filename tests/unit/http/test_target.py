@@ -102,3 +102,11 @@ def test_what_is_no_absolute_target_is_refused(target: str) -> None:
     """It has a scheme that is served, an authority without user, and a path."""
     with pytest.raises(AmbiguousTargetError):
         split_absolute(target)
+
+
+def test_of_a_query_only_names_are_told_and_of_these_the_values():
+    """What stands without an equals sign could be a value, whatever is asked for."""
+    query = "limit=50&token=abc&limit=%20&limit&=x"
+    assert query_names(query) == ("limit", "token", "limit", "", "")
+    assert query_names(query, frozenset({"limit"})) == ("limit=50", "token", "limit=%20", "", "")
+    assert query_names(None, frozenset({"limit"})) == ()

@@ -9,6 +9,7 @@ from fakes.certificates import Certificates
 
 from gateway.clock import Clock
 from gateway.http.tls_context import calling, serving
+from gateway.http.tls_serving import MOST_REFUSALS, ServingContext
 from gateway.model import NO_FILES, TlsFiles
 
 NOW = Clock().now()
@@ -18,13 +19,20 @@ NOW = Clock().now()
 def test_old_versions_compression_and_renegotiation_are_off(
     tmp_path: Path, make: Callable[[TlsFiles, float], ssl.SSLContext]
 ) -> None:
-    """On both sides, whatever the library's defaults are or become."""
+    """On both sides, whatever the library's defaults are or become; who has to show a certificate speaks TLS 1.3."""
     Certificates(tmp_path).write("own", "x.test")
     context = make(TlsFiles(*(str(tmp_path / name) for name in ("own.pem", "own.key", "ca.pem"))), NOW)
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.minimum_version == (ssl.TLSVersion.TLSv1_2 if make is calling else ssl.TLSVersion.TLSv1_3)
     assert context.options & ssl.OP_NO_COMPRESSION
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_client_that_need_not_show_a_certificate_speaks_tls_1_3_too(tmp_path: Path) -> None:
+    """Another one may show it, and no session may stand for it."""
+    Certificates(tmp_path).write("own", "x.test")
+    context = serving(TlsFiles(*(str(tmp_path / name) for name in ("own.pem", "own.key", "ca.pem"))), NOW, optional=True)
+    assert (context.verify_mode, context.minimum_version) == (ssl.CERT_OPTIONAL, ssl.TLSVersion.TLSv1_3)
 
 
 def test_an_upstream_is_verified_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,4 +50,17 @@ def test_a_listener_gives_out_no_tickets(tmp_path: Path) -> None:
     Certificates(tmp_path).write("own", "x.test")
     context = serving(TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), NOW)
     assert (context.num_tickets, bool(context.options & ssl.OP_NO_TICKET)) == (0, True)
-    assert context.verify_mode == ssl.CERT_NONE
+    assert (context.verify_mode, context.minimum_version) == (ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2)
+
+
+def test_reasons_of_refusals_are_bounded(tmp_path: Path) -> None:
+    """Nobody may be there to take them; the newest are kept, and what is no TLS fails at once."""
+    Certificates(tmp_path).write("own", "x.test")
+    context = serving(TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), NOW)
+    assert isinstance(context, ServingContext)
+    for _ in range(MOST_REFUSALS + 1):
+        incoming = ssl.MemoryBIO()
+        incoming.write(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(ssl.SSLError, match="HTTP_REQUEST"):
+            context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()
+    assert len(context.refusals) == MOST_REFUSALS

@@ -5,7 +5,8 @@ import pytest
 from gateway.errors import Refusal
 from gateway.http.fields import request_vocabulary, response_vocabulary
 from gateway.http.framing import NO_BODY
-from gateway.http.head import parse_request, parse_response
+from gateway.http.head import parse_request
+from gateway.http.response_head import parse_response
 from gateway.http.websocket import check_answer, read_handshake
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

@@ -10,25 +10,23 @@ import pytest
 from aiohttp import web
 
 from gateway.fetch import Fetch
-from gateway.identity import discovery
-from gateway.identity.discovery import (
-    FRESH,
-    INTERVAL,
-    STALE,
-    DiscoveredKeys,
-    FileKeys,
-    KeysUnavailableError,
-    _may_be_asked,
-    check_issuer,
-)
+from gateway.identity import asking
+from gateway.identity.asking import Asking
+from gateway.identity.discovery import DiscoveredKeys, FileKeys, _may_be_asked, check_issuer
+from gateway.identity.kept import FRESH, INTERVAL, STALE, UnavailableError
 
 ALGORITHMS = ("ES256",)
+
+
+def discover(url: str, fetch: Fetch, clock: Any) -> DiscoveredKeys:
+    """The keys of whoever answers there."""
+    return DiscoveredKeys(url, ALGORITHMS, Asking("the issuer", fetch, clock, Path, ca=None), clock)
 
 
 @pytest.fixture
 def discovered(published: Any, fetch: Fetch, clock: Any) -> DiscoveredKeys:
     """The keys of the published issuer."""
-    return DiscoveredKeys(published.url, ALGORITHMS, fetch, clock)
+    return discover(published.url, fetch, clock)
 
 
 async def test_keys_are_discovered_when_first_needed_and_kept(discovered: DiscoveredKeys, published: Any) -> None:
@@ -98,7 +96,7 @@ async def test_keys_outlive_an_issuer_that_fails_for_a_bounded_time(
     clock.seconds += STALE
     assert await discovered.find("first") is not None
     clock.seconds += 1
-    with pytest.raises(KeysUnavailableError, match=r"cannot be had: the issuer answered with status 503"):
+    with pytest.raises(UnavailableError, match=r"cannot be had: the issuer answered with status 503"):
         await discovered.find("first")
     published.status = 200
     clock.seconds += INTERVAL
@@ -109,15 +107,15 @@ async def test_an_issuer_that_fails_is_asked_once_an_interval(discovered: Discov
     """Failing gives no licence to hammer it."""
     published.status = 500
     for _ in range(20):
-        with pytest.raises(KeysUnavailableError):
+        with pytest.raises(UnavailableError):
             await discovered.find("first")
     assert len(published.requests) == 1
 
 
 async def test_an_issuer_that_nobody_serves_is_a_clear_error(fetch: Fetch, clock: Any, unused_tcp_port: int) -> None:
     """The sentence names the issuer, the reason and when it is worth trying again."""
-    keys = DiscoveredKeys(f"http://127.0.0.1:{unused_tcp_port}", ALGORITHMS, fetch, clock)
-    with pytest.raises(KeysUnavailableError, match=r"issuer http://127.*refused; try again in 30 seconds"):
+    keys = discover(f"http://127.0.0.1:{unused_tcp_port}", fetch, clock)
+    with pytest.raises(UnavailableError, match=r"issuer http://127.*refused; try again in 30 seconds"):
         await keys.find("first")
 
 
@@ -140,7 +138,7 @@ async def test_a_discovery_document_must_be_that_of_the_issuer_and_name_a_safe_a
 ) -> None:
     """OpenID Connect Discovery §4.3: whoever else's document it is, its keys are not used."""
     published.document = {name: published.url if value == "" else value for name, value in document.items()}
-    with pytest.raises(KeysUnavailableError, match=complaint):
+    with pytest.raises(UnavailableError, match=complaint):
         await discovered.find("first")
     assert published.requests == ["/.well-known/openid-configuration"]
 
@@ -164,8 +162,8 @@ async def test_a_discovery_document_is_one_json_object(fetch: Fetch, clock: Any)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    keys = DiscoveredKeys(f"http://127.0.0.1:{runner.addresses[0][1]}", ALGORITHMS, fetch, clock)
-    with pytest.raises(KeysUnavailableError, match="discovery document is not one JSON object"):
+    keys = discover(f"http://127.0.0.1:{runner.addresses[0][1]}", fetch, clock)
+    with pytest.raises(UnavailableError, match="discovery document is not one JSON object"):
         await keys.find("first")
     await runner.cleanup()
 
@@ -173,7 +171,7 @@ async def test_a_discovery_document_is_one_json_object(fetch: Fetch, clock: Any)
 async def test_redirects_of_the_issuer_are_not_followed(discovered: DiscoveredKeys, published: Any) -> None:
     """A redirect is an answer with the wrong status, wherever it points."""
     published.status = 302
-    with pytest.raises(KeysUnavailableError, match="status 302"):
+    with pytest.raises(UnavailableError, match="status 302"):
         await discovered.find("first")
     assert len(published.requests) == 1
 
@@ -181,7 +179,7 @@ async def test_redirects_of_the_issuer_are_not_followed(discovered: DiscoveredKe
 async def test_a_key_set_that_is_too_large_is_not_read(discovered: DiscoveredKeys, published: Any) -> None:
     """The bound of the key set bounds the download."""
     published.jwks = lambda: b" " * 300_000
-    with pytest.raises(KeysUnavailableError, match="more than 262144 bytes"):
+    with pytest.raises(UnavailableError, match="more than 262144 bytes"):
         await discovered.find("first")
 
 
@@ -249,7 +247,7 @@ async def test_a_file_that_breaks_leaves_its_keys_for_a_bounded_time(issuer: Any
     clock.seconds += STALE
     assert await keys.find("first") is not None
     clock.seconds += 1
-    with pytest.raises(KeysUnavailableError, match="cannot be read from its file"):
+    with pytest.raises(UnavailableError, match="cannot be read from its file"):
         await keys.find("first")
     replace(key_file, issuer.jwks())
     assert await keys.find("first") is not None
@@ -279,7 +277,7 @@ async def test_a_discovery_document_has_a_largest_size(
     if taken:
         assert await discovered.find("first") is not None
     else:
-        with pytest.raises(KeysUnavailableError, match="sent more than 65536 bytes"):
+        with pytest.raises(UnavailableError, match="sent more than 65536 bytes"):
             await discovered.find("first")
         assert "/keys" not in published.requests
 
@@ -295,10 +293,10 @@ async def test_an_issuer_that_takes_too_long_has_not_answered(
         gone.set()
 
     gone = asyncio.Event()
-    monkeypatch.setattr(discovery, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(asking, "_TIMEOUT", 0.2)
     silence = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
     async with silence:
-        keys = DiscoveredKeys(f"http://127.0.0.1:{silence.sockets[0].getsockname()[1]}", ALGORITHMS, fetch, clock)
-        with pytest.raises(KeysUnavailableError, match=r"did not answer within 0\.2 seconds"):
+        keys = discover(f"http://127.0.0.1:{silence.sockets[0].getsockname()[1]}", fetch, clock)
+        with pytest.raises(UnavailableError, match=r"did not answer within 0\.2 seconds"):
             await asyncio.wait_for(keys.find("first"), 5)
         await asyncio.wait_for(gone.wait(), 5)

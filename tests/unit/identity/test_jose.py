@@ -264,6 +264,75 @@ def test_every_plain_json_object_is_read_as_json_reads_it(value: Any) -> None:
     assert read_object(json.dumps({"value": value}).encode()) == {"value": value}
 
 
+SCALARS = (
+    "1",
+    "-0",
+    "-0.0",
+    "1.0",
+    "0.10",
+    "1E5",
+    "1e20",
+    "1" + "0" * 20,
+    "NaN",
+    "1e999",
+    "true",
+    "null",
+    '"a"',
+    '"\\u0061"',
+    '"é"',
+)
+MORE_SCALARS = ('"\\u00e9"', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"/"', '"\\/"', '"[{"', "")
+NAMES = ('"a"', '"\\u0061"', '"b"', '""')
+
+
+def unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What `json` makes of an object, if no name stands twice."""
+    if len({name for name, _ in members}) < len(members):
+        raise ValueError
+    return dict(members)
+
+
+def by_json(text: str) -> Any:
+    """What the ordinary reader makes of a text, or None where it would have to guess."""
+    try:
+        value = json.loads(text, object_pairs_hook=unique)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@given(
+    st.recursive(
+        st.sampled_from(SCALARS + MORE_SCALARS),
+        lambda inner: (
+            st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+            | st.tuples(st.lists(st.tuples(st.sampled_from(NAMES), inner), max_size=3), st.sampled_from((":", ": "))).map(
+                lambda parts: "{" + ",".join(f"{name}{parts[1]}{value}" for name, value in parts[0]) + "}"
+            )
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_spelling_of_json_is_read_otherwise_than_with_all_care(text: str) -> None:
+    """Whether a text is as a writer would write it or not: the same value of the same types, or none."""
+    try:
+        value: Any = read_object(text.encode())
+    except TokenProblem:
+        value = None
+    assert repr(value) == repr(by_json(text))
+
+
+def test_only_so_many_headers_are_remembered() -> None:
+    """However many there are, and none that was refused."""
+    for number in range(jose.HEADERS_REMEMBERED + 10):
+        assert read(token({"alg": "ES256", "kid": f"k{number}"})).kid == f"k{number}"
+        assert code(token({"alg": number})) == "header"
+    known = jose._read_header.cache_info()
+    assert (known.currsize, known.maxsize) == (jose.HEADERS_REMEMBERED, jose.HEADERS_REMEMBERED)
+    assert code(token({"alg": 1})) == "header"
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
@@ -299,6 +368,7 @@ def test_claims_are_one_json_object(payload: str) -> None:
     assert take_apart(token({"alg": "ES256"}, payload)).payload == payload.encode()
 
 
+@pytest.mark.interpreted("mypyc knows no `raise ... from None`")
 def test_nothing_of_a_token_shows_in_its_repr_or_in_errors(issuer: Any, key: VerificationKey) -> None:
     """A token that ends up in a log or traceback by mistake cannot be read there."""
     jws = read(issuer.token({"sub": "canary"}).encode())

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.identity.claims import LEEWAY
 from gateway.identity.provider import JWT_TYPE, IdentityRefusedError, Presented, Provider, Tools
-from gateway.identity.providers.oidc import LEEWAY, Config, build
+from gateway.identity.providers.oidc import Config, build
 
 AGENT = (
     '"spiffe://acme.example/ns/" + segment(claims["kubernetes.io"].namespace)'
@@ -253,7 +254,9 @@ async def test_a_requirement_must_be_met(make: Any, issuer: Any) -> None:
         ({"require": "true"}, "reads no claim"),
         ({"require": "claim.sub == 'x'"}, "undeclared reference to 'claim.sub' (line 1, column 6"),
         ({"require": "claims.sub.size()"}, "but bool is needed"),
-        ({"jwks": {"url": "x"}}, "Extra inputs"),
+        ({"jwks": {"url": "x"}}, "a key set has a URL"),
+        ({"jwks": {"file": "a", "url": "https://a.example"}}, "neither `url` nor `ca`"),
+        ({"jwks": {"bearer": "token"}}, "`bearer` needs `url`"),
         ({"max_lifetime": 5}, "expected a duration"),
         ({"leeway": "30s"}, "Extra inputs"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.identity.standing import SECONDS_PAST_USE, TOKENS_REMEMBERED, Standing
+from gateway.identity.until import SLOT
 from gateway.model import Principal, Revocation, marks_of
 
 PRINCIPAL = Principal(
@@ -130,7 +131,7 @@ def test_a_shorter_revocation_does_not_shorten_a_longer_one(standing: Standing, 
     clock.seconds = began + 500
     standing.beat("first epoch", 2)
     assert standing.ended == {"task:t"}
-    clock.seconds = began + 1000 + SECONDS_PAST_USE + 1
+    clock.seconds = began + 1000 + SECONDS_PAST_USE + SLOT
     standing.beat("first epoch", 2)
     assert standing.ended == set()
 
@@ -152,3 +153,51 @@ def test_the_memory_of_tokens_is_bounded(standing: Standing) -> None:
     assert len(standing.remembered) == TOKENS_REMEMBERED
     assert b"9" not in standing.remembered
     assert b"10" in standing.remembered
+
+
+@pytest.mark.interpreted("a bound is part of the compiled code and cannot be another")
+def test_too_many_revocations_stop_everything(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None may be forgotten, so beyond the bound nothing is accepted; when enough are over, it goes on."""
+    monkeypatch.setattr("gateway.identity.standing.MOST_REVOCATIONS", 2)
+    for number in range(3):
+        standing.revoked(revocation(number, 4e9, f"task {number}"))
+    standing.beat("first epoch", 3)
+    assert standing.stale
+    standing.restored("task", "task 0", 4)
+    standing.beat("first epoch", 4)
+    assert not standing.stale
+
+
+def test_what_is_restored_is_accepted_again(standing: Standing) -> None:
+    """By its mark and no other; stopped once more, it is stopped."""
+    standing.revoked(revocation(1, 4e9, "a", "agent"))
+    standing.revoked(revocation(2, 4e9, "b", "agent"))
+    standing.restored("agent", "a", 3)
+    assert (standing.ended, standing.seq) == ({"agent:b"}, 3)
+    standing.revoked(revocation(4, 4e9, "a", "agent"))
+    standing.beat("first epoch", 4)
+    assert standing.ended == {"agent:a", "agent:b"}
+
+
+def test_renewals_belong_to_their_epoch(standing: Standing, clock: Any) -> None:
+    """What the old records said of a task says nothing any more."""
+    standing.renewed("t", clock.seconds + 300)
+    assert standing.renewals.until("t") == clock.seconds + 300
+    standing.beat("second epoch", 0)
+    assert standing.renewals.until("t") == 0
+
+
+def test_whoever_watches_hears_what_ends(standing: Standing, issuer: Any, clock: Any) -> None:
+    """Marks by name; keys that vanished or changed, and not those that stayed; what could be any, without a name."""
+    heard: list[str] = []
+    standing.on_end = heard.append
+    standing.revoked(revocation(1, 4e9))
+    standing.keys(issuer.url, json.loads(issuer.jwks()))
+    standing.beat("first epoch", 1)
+    standing.renewed("t", clock.seconds + 300)
+    assert heard == ["task:t"]
+    issuer.rotate("second")
+    standing.keys(issuer.url, json.loads(issuer.jwks()))
+    standing.beat("second epoch", 1)
+    standing.renewed("t", clock.seconds)
+    assert heard == ["task:t", "key:first", "", ""]

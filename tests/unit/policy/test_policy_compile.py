@@ -12,7 +12,7 @@ PATTERNS = [*AGENTS, "spiffe://x.test/*", "spiffe://x.test/ns/*", "spiffe://x.te
 INTENTS = ("invoices.read", "invoices.write", "tickets.read")
 
 
-def grant(name: str, agents: list[str], intents: list[str], **more: str) -> GrantRule:
+def grant(name: str, agents: list[str], intents: list[str], **more: object) -> GrantRule:
     """A grant as an operator writes it."""
     return GrantRule.model_validate({"name": name, "agents": agents, "intents": intents, **more})
 
@@ -20,6 +20,17 @@ def grant(name: str, agents: list[str], intents: list[str], **more: str) -> Gran
 def denial(name: str, intents: list[str], agents: list[str] | None = None) -> DenialRule:
     """A denial; without agents it concerns everybody."""
     return DenialRule.model_validate({"name": name, "intents": intents, "agents": agents})
+
+
+def first_grant(policy: Policy, agent: str, intent: str) -> Grant | None:
+    """The first grant that the view has for the intent."""
+    return next(iter(policy.view(agent).grants.get(intent, ())), None)
+
+
+def first_denial(policy: Policy, agent: str, intents: list[str]) -> str | None:
+    """The name of the first denial that forbids one of the intents."""
+    denials = policy.view(agent).denials
+    return next((denial.name for intent in intents for denial in denials.get(intent, ())), None)
 
 
 def test_the_first_grant_in_file_order_decides() -> None:
@@ -34,11 +45,11 @@ def test_the_first_grant_in_file_order_decides() -> None:
         INTENTS,
         "digest",
     )
-    assert policy.first_grant("spiffe://x.test/ns/one", "tickets.read") == Grant("wide", implied=False, ttl=60.0)
-    assert policy.first_grant("spiffe://x.test/ns/one", "invoices.read") == Grant("exact", implied=True, ttl=None)
-    assert policy.first_grant("spiffe://x.test/ns/two", "invoices.read") == Grant("late", implied=False, ttl=None)
-    assert policy.first_grant("spiffe://x.test/ns/two", "invoices.write") is None
-    assert policy.first_grant("spiffe://y.test/ns/one", "invoices.read") is None
+    assert first_grant(policy, "spiffe://x.test/ns/one", "tickets.read") == Grant("wide", implied=False, ttl=60.0)
+    assert first_grant(policy, "spiffe://x.test/ns/one", "invoices.read") == Grant("exact", implied=True, ttl=None)
+    assert first_grant(policy, "spiffe://x.test/ns/two", "invoices.read") == Grant("late", implied=False, ttl=None)
+    assert first_grant(policy, "spiffe://x.test/ns/two", "invoices.write") is None
+    assert first_grant(policy, "spiffe://y.test/ns/one", "invoices.read") is None
 
 
 def test_the_first_denial_is_named() -> None:
@@ -46,10 +57,10 @@ def test_the_first_denial_is_named() -> None:
     policy = Policy(
         [], [denial("nobody writes", ["*.write"]), denial("one is barred", ["*"], ["spiffe://x.test/ns/one"])], INTENTS, "d"
     )
-    assert policy.first_denial("spiffe://y.test/any", ["invoices.read", "invoices.write"]) == "nobody writes"
-    assert policy.first_denial("spiffe://y.test/any", ["invoices.read"]) is None
-    assert policy.first_denial("spiffe://x.test/ns/one", ["tickets.read"]) == "one is barred"
-    assert policy.first_denial("spiffe://x.test/ns/one", ["invoices.write"]) == "nobody writes"
+    assert first_denial(policy, "spiffe://y.test/any", ["invoices.read", "invoices.write"]) == "nobody writes"
+    assert first_denial(policy, "spiffe://y.test/any", ["invoices.read"]) is None
+    assert first_denial(policy, "spiffe://x.test/ns/one", ["tickets.read"]) == "one is barred"
+    assert first_denial(policy, "spiffe://x.test/ns/one", ["invoices.write"]) == "nobody writes"
 
 
 def test_a_pattern_names_only_intents_that_exist() -> None:
@@ -65,7 +76,7 @@ def test_look_ups_find_what_a_scan_finds(rules: list[list[str]], agent: str) -> 
     """An index changes the cost and nothing else: the same rule decides."""
     policy = Policy([grant(str(n), agents, ["tickets.read"]) for n, agents in enumerate(rules)], [], INTENTS, "d")
     concerning = [n for n, agents in enumerate(rules) if any(AgentPattern.parse(text).covers(agent) for text in agents)]
-    found = policy.first_grant(agent, "tickets.read")
+    found = first_grant(policy, agent, "tickets.read")
     assert (None if found is None else found.name) == (str(concerning[0]) if concerning else None)
 
 
@@ -95,3 +106,28 @@ def test_an_agent_in_use_is_not_the_one_that_is_dropped() -> None:
     for number in range(2 * AGENTS_KEPT):
         policy.view(f"spiffe://x.test/{number}")
         assert policy.view("spiffe://x.test/busy") is busy
+
+
+def test_a_view_holds_only_what_can_matter() -> None:
+    """Behind a grant or a denial without a condition nothing is asked, but what is for tasks of other starters."""
+    here, start = ["spiffe://x.test/*"], {"by": ["spiffe://x.test/starter"]}
+    policy = Policy(
+        [
+            grant("on a condition", here, ["tickets.read"], when='path.id == "1"'),
+            grant("free", here, ["tickets.read"]),
+            grant("never asked", here, ["tickets.*"], when='path.id == "2"'),
+            grant("for others", here, ["tickets.read"], start=start),
+        ],
+        [
+            DenialRule.model_validate({"name": "at one", "intents": ["*"], "when": 'path.id == "1"'}),
+            denial("always", ["tickets.read"]),
+            denial("too late", ["*"]),
+        ],
+        INTENTS,
+        "d",
+    )
+    view = policy.view("spiffe://x.test/a")
+    assert [each.name for each in view.grants["tickets.read"]] == ["on a condition", "free", "for others"]
+    assert view.free == {}
+    assert [each.name for each in view.denials["tickets.read"]] == ["at one", "always"]
+    assert [each.name for each in view.denials["invoices.read"]] == ["at one", "too late"]

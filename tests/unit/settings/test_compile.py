@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.settings.compile import Compiled, compile_configuration
+from gateway.settings.compile import compile_configuration
+from gateway.settings.compiled import Compiled
 from gateway.settings.load import load_text
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc).timestamp()
@@ -123,3 +124,49 @@ def test_an_operation_that_no_request_can_be_is_a_flaw(operation: str) -> None:
     """In a denial it would forbid nothing, and nobody would notice."""
     (told,) = flaws(BASE.replace("[GET /v1/invoices]", f'["{operation}"]'))
     assert "no request with this path is let in" in told or "neither a literal segment" in told
+
+
+@pytest.mark.parametrize("section", ["grants", "denials"])
+def test_a_condition_names_captures_that_its_operations_have(section: str) -> None:
+    """One that none of them has could only fail; one that another intent of the entry has is right."""
+    text = BASE.replace(
+        "operations: [GET /v1/invoices]}", 'operations: [GET /v1/invoices, "GET /v1/customers/{customer}/invoices"]}'
+    )
+    entry = "\n  - {name: more, agents: [spiffe://acme.example/host/me], intents: ['*'], when: 'path.%s == \"1\"'}\n"
+    start = text.rstrip() + ("\ndenials:" if section == "denials" else "")
+    compiled(start + entry % "customer")
+    (flaw,) = flaws(start + entry % "custmer")
+    assert flaw.endswith("unknown capture 'custmer'; did you mean 'customer'? (line 1, column 6 of the expression)")
+    assert flaw.startswith("24:" if section == "denials" else "23:")
+
+
+@pytest.mark.parametrize(
+    ("speaks_mcp", "operation", "told"),
+    [
+        (False, "tool add_issue", "20:51: 'billing' does not speak MCP; say `protocol: mcp` there, or name a path"),
+        (True, "GET /v1", "20:51: 'billing' speaks MCP, so name a tool, a prompt or a resource: `tool add_issue`"),
+        (
+            True, "{operation: tool x, body: {a: 1}}",
+            "20:51: an operation of MCP has no query and no body; compare `tool.arguments` in a `when`",
+        ),
+    ],
+)  # fmt: skip
+def test_operations_are_of_the_protocol_that_the_upstream_speaks(*, speaks_mcp: bool, operation: str, told: str) -> None:
+    """A tool on a plain API, or a path on a server of MCP, could never be asked for."""
+    text = BASE.replace("GET /v1/invoices", operation)
+    if speaks_mcp:
+        text = text.replace("    token_in: [x-api-key]", "    protocol: mcp")
+    assert flaws(text) == [told]
+
+
+def test_a_server_of_mcp_is_made_ready() -> None:
+    """What names sessions and what would encode answers is withheld; headers that repeat the body are read and go on."""
+    text = BASE.replace("GET /v1/invoices", "tool look").replace(
+        "    token_in: [x-api-key]", "    protocol: mcp\n    scrub: none"
+    )
+    made = compiled(text)
+    upstream = made.upstreams["billing"]
+    assert {"mcp-session-id", "last-event-id", "accept-encoding", "range"} <= upstream.emptied
+    assert upstream.emptied.isdisjoint(("mcp-method", "mcp-name", "mcp-protocol-version"))
+    assert all(made.admission.vocabulary.is_relied_on(name) for name in ("mcp-method", "mcp-name", "mcp-session-id"))
+    assert not compiled().admission.vocabulary.is_relied_on("mcp-method")

@@ -70,7 +70,7 @@ def test_shorthands_and_ignored_keys_are_accepted(section: str, entry: str, key:
         ("credentials", "billing-key", "secret", {"env": "A", "file": "B"}),
         ("credentials", "billing-key", "secret", {"vault": "A"}),
         ("credentials", "billing-key", "scrub", "full"),
-        ("upstreams", "billing", "protocol", "mcp"),
+        ("upstreams", "billing", "protocol", "grpc"),
         ("upstreams", "billing", "timeouts", {"connect": "5"}),
         ("upstreams", "Billing", "url", "https://x.example"),
     ],

@@ -13,7 +13,8 @@ from gateway.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.http.tls_context import LARGEST_CHAIN
 from gateway.model import NO_FILES, TlsFiles
-from gateway.settings.compile import Compiled, compile_configuration
+from gateway.settings.compile import compile_configuration
+from gateway.settings.compiled import Compiled
 from gateway.settings.load import load_text
 
 USER = pwd.getpwuid(os.getuid()).pw_name

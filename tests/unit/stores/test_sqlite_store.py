@@ -13,8 +13,9 @@ import pytest
 from fakes.authority import NOW, StillClock, build_store, first_token, task_row
 
 from gateway.errors import DoorwardError
+from gateway.stores import schema, transactions
 from gateway.stores.backends import sqlite
-from gateway.stores.store import IssuedToken, StoreUnavailableError
+from gateway.stores.store import KEEP_SPENT, Above, IssuedToken, StoreUnavailableError
 
 WRITER = """
 import asyncio, sys
@@ -94,6 +95,89 @@ async def test_the_epoch_lives_in_the_file(tmp_path: Path):
     assert epochs[0] == epochs[1] != epochs[2]
 
 
+FIRST_VERSION = """
+CREATE TABLE store (epoch TEXT NOT NULL);
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY, tenant TEXT NOT NULL, agent TEXT NOT NULL, subject TEXT NOT NULL, starter TEXT NOT NULL,
+    intents TEXT NOT NULL, opened REAL NOT NULL, ends REAL NOT NULL, policy TEXT NOT NULL, state TEXT NOT NULL,
+    ended REAL, cause TEXT, covered REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tasks_by_age ON tasks (opened DESC, id DESC);
+CREATE INDEX tasks_open ON tasks (ends) WHERE state = 'open';
+CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
+CREATE TABLE tokens (id TEXT PRIMARY KEY, task TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires);
+CREATE TABLE revocations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+    cause TEXT NOT NULL, until REAL NOT NULL, UNIQUE (kind, id)
+);
+CREATE INDEX revocations_by_end ON revocations (until);
+INSERT INTO store VALUES ('epoch of before');
+INSERT INTO tasks VALUES ('old', 'acme', 'a', 'a', 'a', 'x y', 18e8, 1800003600.0, 'p', 'open', NULL, NULL, 1800000300.0);
+INSERT INTO tokens VALUES ('first', 'old', 1800000300.0);
+INSERT INTO revocations (time, kind, id, cause, until) VALUES (1800000000.0, 'token', 'gone', 'returned', 1800000300.0);
+PRAGMA application_id = 1148666994;
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_the_first_version_goes_on(tmp_path: Path):
+    """Tasks, tokens, revocations and the epoch are those of before, and tasks of before have labels and children, too."""
+    file = tmp_path / "doorward.db"
+    connection = sqlite3.connect(file)
+    connection.executescript(FIRST_VERSION)
+    connection.close()
+    file.chmod(0o600)
+    for _ in range(2):
+        store = build_store(tmp_path, StillClock(), where="doorward.db")
+        await store.open()
+        assert await store.beat() == ("epoch of before", 1)
+        task = await store.task_of("first", NOW)
+        assert task is not None
+        assert (task.intents, task.parent, task.params, task.due) == (("x", "y"), None, {}, None)
+        assert await store.label("old", ["seen"]) == {"seen"}
+        assert [entry.mark for entry in await store.revocations(0)] == ["token:gone"]
+        await store.close()
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    await store.open()
+    child = task_row(parent="old")
+    await store.open_task(child, first_token(child, "child"))
+    assert [below.task.id for below in (await store.end_task("old", "failed", "failed", NOW)).descendants] == [child.id]
+    await store.close()
+
+
+async def test_a_file_of_the_second_version_goes_on(tmp_path: Path):
+    """Tasks of before have no limits and no ancestors, and new ones have."""
+    file = tmp_path / "doorward.db"
+    connection = sqlite3.connect(file)
+    for statement in (*FIRST_VERSION.split(";"), *schema._FROM_FIRST.split(";"), *schema._SECOND.split(";")):
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 2")
+    connection.commit()
+    connection.close()
+    file.chmod(0o600)
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    await store.open()
+    old = await store.task("old")
+    assert old is not None
+    assert (old.limits, old.above, old.delegated, old.met) == ({}, (), False, ())
+    child = task_row(parent="old", above=(Above("old", "a", {}),), limits={"requests": 1})
+    await store.open_task(child, first_token(child, "child"))
+    assert await store.task(child.id) == child
+    await store.close()
+
+
+async def test_only_so_much_is_forgotten_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nobody waits long behind a purge; it says that there is more to do."""
+    monkeypatch.setattr(transactions, "_FORGOTTEN_AT_ONCE", 2)
+    store = build_store(tmp_path, StillClock(), where="memory")
+    await store.open()
+    for number in range(5):
+        await store.once(str(number), NOW + 1, NOW)
+    assert [(await store.purge(NOW + 2 * KEEP_SPENT)).more for _ in range(3)] == [True, True, False]
+    await store.close()
+
+
 def _text(file: Path) -> None:
     file.write_text("no database, " * 100)
 
@@ -107,7 +191,7 @@ def _foreign(file: Path) -> None:
 def _newer(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute(f"PRAGMA application_id = {0x44774472}")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 4")
     connection.execute("CREATE TABLE later (x)")
     connection.close()
 

@@ -1,0 +1,176 @@
+"""Builds the hot path of one process and starts it in order; knows a feed to follow, and nothing of who is behind it."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final, final
+
+from gateway.credentials.obtain import Credentials
+from gateway.ground import Ground
+from gateway.handle_request import handle_request
+from gateway.http.bound import Bound
+from gateway.http.deadlines import Sweep
+from gateway.http.downstream import Downstream
+from gateway.http.fields import response_vocabulary
+from gateway.http.listener import Listener
+from gateway.http.memory import Memory
+from gateway.http.pool import Pool
+from gateway.http.relay import Relay
+from gateway.http.waiting import Wait
+from gateway.identity.cuts import Cuts
+from gateway.identity.nonces import Nonces
+from gateway.identity.possession import Possession
+from gateway.identity.replays import Replays, Share, alone
+from gateway.identity.standing import Standing
+from gateway.limits.leases import Leases
+from gateway.limits.wishes import Lender
+from gateway.settings.compile import compile_credentials
+from gateway.settings.compiled import Compiled
+from gateway.settings.load import Loaded
+from gateway.snapshot import Snapshot
+
+Follow = Callable[[Standing], Awaitable[None]]
+"""Brings what is known of the authority up to date, then keeps it so."""
+Lend = Callable[[Leases], Awaitable[Lender]]
+"""Opens a line between the leases of a gateway and whoever lends to them."""
+
+
+@final
+class GatewaySide:
+    """Everything that a request passes. Start once, stop once; all that was started stops in reverse."""
+
+    def __init__(self, ground: Ground, bound: Sequence[Bound] = (), share: Share | None = None) -> None:
+        """Nothing is opened yet. It listens on the sockets of `bound`, or on the addresses of the configuration.
+
+        `share` is what it remembers proofs with, beside other processes of the same gateway.
+        """
+        self._ground: Final = ground
+        self._bound: Final = bound
+        self._share: Final = share or alone()
+        self._started: Final = AsyncExitStack()
+        self.leases: Final = Leases(ground.clock)
+        self.sweep: Final = Sweep()
+        self.addresses: Final[list[str]] = []
+        """Where agents send requests, once started."""
+        self.troubles: Sequence[str] = ()
+        """The credentials that could not be read at the start."""
+        self._vanishing = False
+        self.standing: Standing
+        self.pool: Pool
+        self.listener: Listener
+        self.snapshot: Snapshot
+
+    async def start(self, follow: Follow, lend: Lend) -> None:
+        """Know keys and revocations before the first request is heard. Raises `DoorwardError`; then nothing stays started."""
+        try:
+            self.standing = self._make_standing()
+            await follow(self.standing)
+            self.leases.borrow_from(await lend(self.leases))
+            self._started.callback(self.leases.stop)
+            self._started.callback(self._ground.clock.spawn(self.leases.run(), "leases").cancel)
+            self.pool, self.snapshot = self.make_snapshot()
+            self.listener = await self._listen()
+        except BaseException:
+            await self._started.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Drain; every record is closed when this returns."""
+        await self._started.aclose()
+
+    def unready(self) -> Sequence[str]:
+        """Why requests would be refused now; empty when ready."""
+        if not self.addresses:
+            return ["starting"]
+        reasons = []
+        if self.standing.stale:
+            reasons.append("the authority's last heartbeat is too old")
+        if not self._ground.ledger.available:
+            reasons.append("the audit log cannot take records")
+        if self.listener.draining:
+            reasons.append("draining")
+        return reasons
+
+    def make_snapshot(self) -> tuple[Pool, Snapshot]:
+        """What requests use, and the connections that outlive them."""
+        ground, compiled = self._ground, self._ground.compiled
+        limits = compiled.admission.limits
+        credentials = compile_credentials(ground.loaded, ground.clock, ground.ledger.derive_key("versions of credentials"))
+        self.troubles = tuple(credentials.troubles())
+        pool = Pool(ground.clock, self.sweep, limits.head, ground.tls)
+        self._started.callback(pool.close)
+        return pool, Snapshot(
+            digest=compiled.digest,
+            admission=compiled.admission,
+            routes=compiled.routes,
+            standing=self.standing,
+            possession=self._make_possession(),
+            intents=compiled.intents.ready(ground.ledger.derive_key("names of sessions")),
+            policy=compiled.policy,
+            leases=self.leases,
+            credentials=credentials,
+            relay=Relay(pool, response_vocabulary(), limits, ground.clock, Memory()),
+            audit=ground.ledger,
+        )
+
+    def prepare(self, loaded: Loaded) -> Credentials:
+        """The credentials of another configuration, with no effect; those that have not changed are the same."""
+        ground, known = self._ground, self.snapshot.credentials
+        key = ground.ledger.derive_key("versions of credentials")
+        return compile_credentials(loaded, ground.clock, key, (ground.loaded, known))
+
+    def commit(self, compiled: Compiled, credentials: Credentials, troubles: Sequence[str]) -> None:
+        """Serve the next request by it. What has begun goes on as it began; what is in use outlasts the change."""
+        self.snapshot = replace(
+            self.snapshot,
+            digest=compiled.digest,
+            admission=compiled.admission,
+            routes=compiled.routes,
+            intents=compiled.intents.ready(self._ground.ledger.derive_key("names of sessions")),
+            policy=compiled.policy,
+            credentials=credentials,
+        )
+        self.troubles = troubles
+        self._ground.tls.keep({upstream.tls for upstream in compiled.upstreams.values()})
+        self._vanishing = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """End the connections that only an earlier configuration had a use for, once they are idle."""
+        if self._vanishing:
+            self._vanishing = self.pool.keep(frozenset(self._ground.compiled.upstreams.values())) > 0
+
+    def _make_standing(self) -> Standing:
+        document = self._ground.loaded.document
+        return Standing(
+            self._ground.clock,
+            issuer=document.authority.issuer,
+            audience=document.gateway.audience,
+            tenant=document.tenant,
+            prefix=document.authority.tokens.prefix,
+            max_staleness=document.feed.max_staleness,
+        )
+
+    def _make_possession(self) -> Possession:
+        replays = Replays(self._share)
+        self._started.callback(replays.close)
+        required = self._ground.loaded.document.gateway.proof == "required"
+        return Possession(Nonces(self._share.key, self._ground.clock), replays, required=required)
+
+    async def _listen(self) -> Listener:
+        ground, document = self._ground, self._ground.loaded.document
+        tls = ground.live("gateway", document.gateway.tls)
+        listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls)
+        cuts = Cuts(self.standing, listener.connections, ground.clock)
+        for work, name in ((self.sweep.run(ground.clock), "deadlines"), (cuts.run(), "cuts")):
+            self._started.callback(ground.clock.spawn(work, name).cancel)
+        self._started.push_async_callback(listener.drain)
+        for each in self._bound:
+            await listener.listen_on(each.sockets)
+            self.addresses.append(each.text)
+        for text in () if self._bound else document.gateway.listen:
+            self.addresses.append(await listener.listen(text, ground.loaded.resolve))
+        return listener
+
+    def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
+        return handle_request(self.snapshot, caller)

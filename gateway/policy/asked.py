@@ -1,0 +1,157 @@
+"""What rules may read of one request, each fact worked out only when a rule reads it; knows no rule."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, final
+
+from gateway.clock import Clock
+from gateway.errors import Refusal
+from gateway.expressions import ANY, CLAIMS, DURATION, LISTS, MOMENT, NUMBER, STRING, TEXTS, WORDS, ExpressionError, Type
+from gateway.http.content import Content
+from gateway.http.framing import Delimiter
+from gateway.http.head import RequestHead
+from gateway.http.query import AmbiguousPairsError, read_pairs
+from gateway.model import NO_LABELS, Coverage, Principal, Upstream, Use
+
+
+@final
+class Asked:
+    """One request, as rules see it. Of its headers they see those that go on to the upstream."""
+
+    __slots__ = ("clock", "coverage", "head", "labels", "lasting", "principal", "source", "upstream", "use")
+
+    def __init__(
+        self, principal: Principal, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
+        coverage: Coverage, labels: frozenset[str] = NO_LABELS,
+    ) -> None:  # fmt: skip
+        """`source` is the address that the request came from, `coverage` the intent that rules are asked about.
+
+        `labels` are those of the task.
+        """
+        self.labels: Final = labels
+        self.principal: Final = principal
+        self.use: Final = use
+        self.upstream: Final = upstream
+        self.head: Final = head
+        self.source: Final = source
+        self.clock: Final = clock
+        self.coverage: Final = coverage
+        self.lasting = True
+        """Whether all that rules have read so far is the same whenever these bytes come with this token."""
+
+    @property
+    def captures(self) -> Mapping[str, str]:
+        """What the template of the intent has captured from the path."""
+        return self.coverage.captures
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The params of the task."""
+        return self.principal.params
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """The variables of these names. Raises `ExpressionError` for one that the request lacks, `Refusal` for a bad query."""
+        return {name: _FACTS[name](self) for name in names}
+
+
+def _trust_domain(asked: Asked) -> str:
+    return asked.principal.agent.removeprefix("spiffe://").partition("/")[0]
+
+
+def _age(asked: Asked) -> timedelta:
+    return timedelta(seconds=max(0.0, asked.clock.now() - asked.principal.opened))
+
+
+def _reason(asked: Asked) -> str:
+    return "" if asked.use.declared is None else asked.use.declared.reason or ""
+
+
+def _tool(asked: Asked) -> str:
+    return "" if asked.use.declared is None else asked.use.declared.tool or ""
+
+
+def _query(asked: Asked) -> dict[str, list[str]]:
+    """Names and values, decoded once as forms are. What two parsers could read differently is refused."""
+    try:
+        return read_pairs(asked.head.target.query or "")
+    except AmbiguousPairsError as error:
+        raise Refusal("request_malformed", f"A rule reads the query, which {error}.") from None
+
+
+def _content(asked: Asked) -> Content:
+    """The body. Raises `ExpressionError` where nobody has looked at it."""
+    content = asked.use.content
+    if not isinstance(content, Content):
+        raise ExpressionError("the body of this request was not looked at")
+    return content
+
+
+def _headers(asked: Asked) -> dict[str, list[str]]:
+    lines = [*asked.head.forward]
+    for name, fields in asked.head.watched.items():
+        if name not in asked.upstream.emptied:
+            lines += [field.line for field in fields]
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, value = line.decode("latin-1").partition(":")
+        found.setdefault(name.lower().replace("_", "-"), []).append(value.strip(" \t"))
+    return found
+
+
+def _size(asked: Asked) -> int:
+    framing = asked.head.framing
+    if framing.by == Delimiter.CHUNKS:
+        raise ExpressionError("the size of the request is not known before its end")
+    return framing.length
+
+
+def _now(asked: Asked) -> datetime:
+    return datetime.fromtimestamp(asked.clock.now(), UTC)
+
+
+def _arguments(asked: Asked) -> Mapping[str, Any]:
+    message = asked.use.operation.message
+    if message is None or not message.tool:
+        raise ExpressionError("the request calls no tool")
+    return message.arguments
+
+
+_Fact = Callable[[Asked], object]
+
+_KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
+    "agent.id": (STRING, lambda asked: asked.principal.agent),
+    "agent.trust_domain": (STRING, _trust_domain),
+    "agent.claims": (CLAIMS, lambda asked: asked.principal.claims),
+    "subject.id": (STRING, lambda asked: asked.principal.subject),
+    "task.id": (STRING, lambda asked: asked.principal.task),
+    "task.params": (TEXTS, lambda asked: asked.principal.params),
+    "task.age": (DURATION, _age),
+    "task.labels": (WORDS, lambda asked: sorted(asked.labels)),
+    "intent.name": (STRING, lambda asked: asked.coverage.intent),
+    "intent.reason": (STRING, _reason),
+    "intent.tool": (STRING, _tool),
+    "tool.name": (STRING, lambda asked: "" if asked.use.operation.message is None else asked.use.operation.message.tool),
+    "tool.arguments": (CLAIMS, _arguments),
+    "path": (TEXTS, lambda asked: asked.captures),
+    "request.method": (STRING, lambda asked: asked.use.operation.method),
+    "request.path": (STRING, lambda asked: asked.use.operation.path),
+    "request.query": (LISTS, _query),
+    "request.headers": (LISTS, _headers),
+    "request.size": (NUMBER, _size),
+    "request.source": (STRING, lambda asked: asked.source),
+    "request.json": (ANY, lambda asked: _content(asked).json),
+    "request.form": (LISTS, lambda asked: _content(asked).form),
+    "now": (MOMENT, _now),
+}
+VARIABLES: Final[Mapping[str, Type]] = {name: type_ for name, (type_, _) in _KNOWN.items()}
+"""What a condition may read, with its types."""
+OF_BODY: Final = frozenset(("request.json", "request.form"))
+"""What is read of the body, so that it has to be here before the decision."""
+OF_LABELS: Final = frozenset(("task.labels",))
+"""What is known of the task beyond its token, so that it has to be learnt before the decision."""
+OF_TOOLS: Final = frozenset(("tool.name", "tool.arguments"))
+"""What is read of the message that calls a tool; readers of MCP have it at hand."""
+VOLATILE: Final = frozenset(("task.age", "request.size", "request.source", "now")) | OF_BODY | OF_LABELS | OF_TOOLS
+"""What may differ when the same bytes come again with the same token."""
+
+_FACTS: Final[Mapping[str, _Fact]] = {name: fact for name, (_, fact) in _KNOWN.items()}

@@ -1,0 +1,105 @@
+"""The statements by which the SQLite store revokes and restores, one function for one transaction; knows no tasks."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.model import AGENT, STOPS, TENANT, Restoration, Revocation
+from gateway.stores.store import KEEP_ENDED, PAGE, BarredError, Beat, Entry, Stop
+
+_ENDED: Final = "ended"
+_STOPPED: Final = "stopped"
+_RESTORED: Final = "restored"
+_ENTRY: Final = "seq, time, kind, id, cause, until, state"
+
+
+def revoke(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
+    """Write a revocation, in the place of whatever else is written of the same thing, under a new number."""
+    file.execute("DELETE FROM revocations WHERE kind = ? AND id = ?", (kind, name))
+    state = _STOPPED if kind in STOPS else _ENDED
+    return Revocation(_insert(file, now, kind, name, cause, until, tenant, state), now, kind, name, cause, until)
+
+
+def stop(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
+    """Revoke what only a restoration gives back, unless it is revoked for as long already."""
+    earlier = revocation_of(file, kind, name)
+    if earlier is not None and earlier.until >= until:
+        return earlier
+    return revoke(file, kind, name, tenant, cause, until, now)
+
+
+def stop_of(file: sqlite3.Connection, kind: str, name: str, tenant: str) -> Revocation | None:
+    """The stop of one thing that is in force in this tenant."""
+    row = file.execute(
+        f"SELECT {_ENTRY} FROM revocations WHERE kind = ? AND id = ? AND tenant = ? AND state = ?",  # noqa: S608 column names only
+        (kind, name, tenant, _STOPPED),
+    ).fetchone()
+    return None if row is None else Revocation(*row[:-1])
+
+
+def restore(file: sqlite3.Connection, stopped: Revocation, tenant: str, now: float) -> Restoration:
+    """Write that a stop is lifted, in its place and under a new number."""
+    file.execute("DELETE FROM revocations WHERE seq = ?", (stopped.seq,))
+    seq = _insert(file, now, stopped.kind, stopped.id, "", now + KEEP_ENDED, tenant, _RESTORED)
+    return Restoration(seq, now, stopped.kind, stopped.id)
+
+
+def stops(file: sqlite3.Connection, after: int) -> Sequence[Stop]:
+    """A page of what is stopped now."""
+    rows = file.execute(
+        f"SELECT tenant, {_ENTRY} FROM revocations WHERE state = 'stopped' AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 column names only
+        (after, PAGE),
+    )
+    return tuple(Stop(row[0], Revocation(*row[1:-1])) for row in rows)
+
+
+def check_bars(file: sqlite3.Connection, tenant: str, *agents: str) -> None:
+    """Nothing is issued to an agent or in a tenant that is stopped. Raises `BarredError`."""
+    for kind, name in ((TENANT, tenant), *((AGENT, agent) for agent in agents)):
+        barred = revocation_of(file, kind, name)
+        if barred is not None:
+            raise BarredError(barred)
+
+
+def revocations(file: sqlite3.Connection, after: int) -> Sequence[Entry]:
+    """A page of the feed in the order in which it was stored."""
+    rows = file.execute(f"SELECT {_ENTRY} FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?", (after, PAGE))  # noqa: S608 column names only
+    return tuple(_entry(row) for row in rows)
+
+
+def revocation_of(file: sqlite3.Connection, kind: str, name: str) -> Revocation | None:
+    """The revocation of one thing that is in force."""
+    row = file.execute(
+        f"SELECT {_ENTRY} FROM revocations WHERE kind = ? AND id = ? AND state != 'restored'",  # noqa: S608 column names only
+        (kind, name),
+    ).fetchone()
+    return None if row is None else Revocation(*row[:-1])
+
+
+def beat(file: sqlite3.Connection) -> Beat:
+    """The epoch and the number of the newest entry, purged ones included."""
+    ((epoch,),) = file.execute("SELECT epoch FROM store")
+    row = file.execute("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'").fetchone()
+    return Beat(epoch, 0 if row is None else row[0])
+
+
+def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> Beat:
+    """A new epoch if that of `lost` is still the one and does not reach to what was seen of it."""
+    found = beat(file)
+    if found.epoch == lost and found.seq < seen:
+        file.execute("UPDATE store SET epoch = ?", (epoch,))
+    return beat(file)
+
+
+def _insert(file: sqlite3.Connection, *values: object) -> int:
+    written = file.execute(
+        "INSERT INTO revocations (time, kind, id, cause, until, tenant, state) VALUES (?, ?, ?, ?, ?, ?, ?)", values
+    )
+    if written.lastrowid is None:
+        raise sqlite3.IntegrityError("a revocation was written without a number")
+    return written.lastrowid
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    seq, time, kind, name, cause, until, state = row
+    return Restoration(seq, time, kind, name) if state == _RESTORED else Revocation(seq, time, kind, name, cause, until)

@@ -1,0 +1,103 @@
+"""A machine whose clock is set ahead or back, or which was suspended: nothing that has ended is ever accepted again."""
+
+import asyncio
+import time
+
+import pytest
+from fakes.house import Build, House, get
+
+from gateway.clock import Clock
+
+OK, REVOKED, EXPIRED, STALE = 200, "token_revoked", "token_expired", "revocations_stale"
+
+
+class Jumping(Clock):
+    """The real clock over a machine's date that a test sets: what `now` makes of it is the product's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.suspended = 0.0
+        self._jumped = 0.0
+        real = time.time
+        monkeypatch.setattr("gateway.clock.time.time", lambda: real() + self._jumped)
+
+    def jump(self, seconds: float) -> None:
+        """Somebody, or NTP, sets the date; the time since boot goes on as it does."""
+        self._jumped += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps: date and time since boot are ahead when it wakes."""
+        self._jumped += seconds
+        self.suspended += seconds
+
+    def boot(self) -> float:
+        return super().boot() + self.suspended
+
+
+async def asked(door: House, token: str) -> int | str:
+    client = await door.connect()
+    await client.send(get("/api/items", token))
+    answer = await client.answer()
+    await client.close()
+    return OK if answer.status == OK else answer.problem["code"]
+
+
+async def ended(door: House) -> str:
+    """A token whose task was revoked, and that was seen to be refused."""
+    issued = await door.issue("items.read")
+    assert await asked(door, issued["access_token"]) == OK
+    assert await door.tell(f"/tasks/{issued['task']}/revoke", "admin.sock") == 200
+    assert await asked(door, issued["access_token"]) == REVOKED
+    return issued["access_token"]
+
+
+@pytest.mark.interpreted("the clock's own module is given another date")
+@pytest.mark.parametrize("seconds", [-86_400.0, -60.0, 60.0, 86_400.0, 20 * 86_400.0])
+async def test_a_set_date_revives_nothing(house: Build, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Back: time goes on from where it was. Ahead, and back again: what has expired stays expired, what was revoked refused."""
+    clock = Jumping(monkeypatch)
+    door = await house(clock=clock)
+    dead, live = await ended(door), await door.token("items.read")
+    assert await asked(door, live) == OK
+    clock.jump(seconds)
+    for _ in range(3):
+        assert await asked(door, dead) in (REVOKED, EXPIRED)
+        assert await asked(door, live) == (EXPIRED if seconds > 300 else OK)
+        await beaten(door)
+    clock.jump(-seconds)
+    for _ in range(3):
+        assert await asked(door, dead) in (REVOKED, EXPIRED)
+        assert await asked(door, live) == (EXPIRED if seconds > 300 else OK)
+        await beaten(door)
+    if seconds < 0:  # the mistake was mended: this clock is the machine's again
+        assert abs(clock.now() - time.time()) < 1
+    again = await ended(door)
+    assert await asked(door, again) == REVOKED, "what is revoked afterwards is remembered as well"
+
+
+async def beaten(door: House) -> None:
+    """Wait for the next heartbeat, in which what is over is forgotten."""
+    before = door.doorward.standing._beaten
+    async with asyncio.timeout(20):
+        while door.doorward.standing._beaten == before:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.interpreted("the clock's own module is given another date")
+async def test_after_a_suspension_nothing_is_accepted_before_a_heartbeat(house: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sleep counts as silence: the first requests after it are refused until the store was read again."""
+    clock = Jumping(monkeypatch)
+    door = await house(clock=clock)
+    dead, live = await ended(door), await door.token("items.read")
+    clock.suspend(120)
+    client = await door.connect()
+    answers = []
+    for token in (live, dead):
+        await client.send(get("/api/items", token))
+        answer = await client.answer()
+        answers.append(answer.status if answer.status == OK else answer.problem["code"])
+    assert answers[0] in (STALE, OK)
+    assert answers[1] in (STALE, REVOKED)
+    await beaten(door)
+    assert await asked(door, dead) == REVOKED
+    assert await asked(door, live) == OK

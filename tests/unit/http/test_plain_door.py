@@ -1,0 +1,77 @@
+"""A door without TLS: all who wait come in at once, and it opens again after there was no descriptor left."""
+
+import asyncio
+import errno
+import socket
+
+import pytest
+from fakes.clock import TurnedClock
+
+from gateway.http import plain_door
+from gateway.http.plain_door import AT_ONCE, PlainDoor
+
+
+class Guest(asyncio.Protocol):
+    """Says a word and goes."""
+
+    def __init__(self, arrived: list["Guest"]) -> None:
+        arrived.append(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"in")
+        transport.close()
+
+
+def listening() -> socket.socket:
+    """A socket on a port of the kernel's choice."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
+
+
+async def test_everybody_who_waits_comes_in_in_one_turn() -> None:
+    """However many came while the program was busy, nobody waits behind those who came in before."""
+    arrived: list[Guest] = []
+    door, opened = PlainDoor(lambda: Guest(arrived), TurnedClock()), listening()
+    door.open_on(opened)
+    waiting = [socket.create_connection(opened.getsockname()) for _ in range(AT_ONCE)]
+    turns = 0
+    while len(arrived) < AT_ONCE:
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns < 20
+    for each in waiting:
+        each.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(each, 2) == b"in"
+        each.close()
+    address = opened.getsockname()
+    await door.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+class Exhausted(socket.socket):
+    """A listening socket whose process has no descriptor left, once."""
+
+    failures = 1
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_accepting_goes_on_after_descriptors_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rests for a moment instead of spinning, and then lets in who still waits."""
+    monkeypatch.setattr(plain_door, "PAUSE", 0.05)
+    arrived: list[Guest] = []
+    door, opened = PlainDoor(lambda: Guest(arrived), TurnedClock()), Exhausted()
+    opened.bind(("127.0.0.1", 0))
+    opened.listen()
+    door.open_on(opened)
+    client = socket.create_connection(opened.getsockname())
+    client.setblocking(False)
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 2), 5) == b"in"
+    assert opened.failures == 0
+    client.close()
+    await door.close()

@@ -1,0 +1,60 @@
+"""What a task token says of its task's limits, its ancestors and its starter, as a gateway takes it."""
+
+from typing import Any
+
+import pytest
+from test_authenticate import UPSTREAM, bearer, made
+
+from gateway.errors import Refusal
+from gateway.identity.authenticate import authenticate
+from gateway.identity.standing import Standing
+from gateway.model import Limit
+
+
+def details(**members: object) -> list[dict[str, object]]:
+    """The one element that the authority signs."""
+    return [{"type": "agent_task", "intents": ["invoices.read"], **members}]
+
+
+def test_every_limit_of_the_task_and_of_those_above_counts(standing: Standing, issuer: Any) -> None:
+    """A child spends from its own limits and from those of every ancestor, each under the name of the task that has it."""
+    above = [{"task": "parent", "limits": {"requests": 5}}, {"task": "root", "limits": {"concurrent": 2}}, {"task": "top"}]
+    said = details(limits={"rate": "20/s", "bytes": 9}, above=above, met=["a", "b"], starter="spiffe://acme.example/o")
+    principal = authenticate(bearer(made(issuer, authorization_details=said)), UPSTREAM, standing)
+    assert principal.limits == (
+        Limit("rate", "rate/acme/task/task-1", 10, 0.5, "of this task"),
+        Limit("bytes", "bytes/acme/task/task-1", 9, 0.0, "of this task"),
+        Limit("requests", "requests/acme/task/parent", 5, 0.0, "of this task"),
+        Limit("concurrent", "concurrent/acme/task/root", 2, 0.0, "of this task"),
+    )
+    assert (principal.family, principal.met, principal.starter) == ("top", {"a", "b"}, "spiffe://acme.example/o")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"limits": []},
+        {"limits": {"requests": "5"}},
+        {"limits": {"calls": 5}},
+        {"above": {}},
+        {"above": ["parent"]},
+        {"above": [{}]},
+        {"above": [{"task": ""}]},
+        {"above": [{"task": "parent", "limits": {"requests": 0}}]},
+        {"met": "a"},
+        {"met": [1]},
+    ],
+)
+def test_what_cannot_be_read_is_no_token(standing: Standing, issuer: Any, members: dict[str, object]) -> None:
+    """A bound that is not understood is never taken for none, whoever has signed it."""
+    with pytest.raises(Refusal, match="token_invalid"):
+        authenticate(bearer(made(issuer, authorization_details=details(**members))), UPSTREAM, standing)
+
+
+def test_only_the_outermost_actor_is_seen(standing: Standing, issuer: Any) -> None:
+    """Checklist 9: policy sees who acts now; who acted before is history and reaches no decision (RFC 8693 §4.1)."""
+    now, before = "spiffe://acme.example/b", "spiffe://acme.example/a"
+    principal = authenticate(bearer(made(issuer, act={"sub": now, "act": {"sub": before}})), UPSTREAM, standing)
+    assert principal.agent == now
+    assert f"agent:{now}" in principal.marks
+    assert before not in repr(principal)

@@ -1,0 +1,108 @@
+"""Conditions: which facts they read, how mistakes are told, and what is volatile."""
+
+import pytest
+
+from gateway.expressions import ExpressionError
+from gateway.policy.asked import VARIABLES, VOLATILE
+from gateway.policy.conditions import (
+    CONDITIONS_KEPT,
+    Member,
+    agent_claims_named,
+    members_named,
+    request_condition,
+    start_condition,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "told"),
+    [
+        ("path.customer == nobody", 1, 18, "undeclared reference to 'nobody'"),
+        ('request.methd == "GET"', 1, 8, "undeclared reference to 'request.methd'"),
+        ('request.method == "GET" &&\n  task.label == "x"', 2, 7, "undeclared reference to 'task.label'"),
+        ("task.params.customer == 3", 1, 22, "found no matching overload for '_==_' applied to '(string, int)'"),
+        ("request.method", 1, 1, "the expression gives string, but bool is needed"),
+        ("now <", 1, 6, "Syntax error: mismatched input the end"),
+        ("true", 1, 1, "the expression reads nothing, so it says the same of everything"),
+        ('path.x.matches("[")', 1, 1, "missing ]: ["),
+        ('path.x + "\0" == ""', 1, 1, "the expression holds the character U+0000"),
+        ('now.getHours("Nowhere/Town") < 6', 1, 1, "Invalid timezone"),
+        ('dyn(request.method) == 1 || dyn(1).x == "a"', 1, 1, ""),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, line: int, column: int, told: str) -> None:
+    """Unknown names, wrong types and bad patterns, before anything starts."""
+    with pytest.raises(ExpressionError) as caught:
+        request_condition(text)
+    assert told in caught.value.message
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("path.x == task.params.x", {"path", "task.params"}),
+        ('path.x == "1"', {"path"}),
+        ("path.x != task.params.x", {"path", "task.params"}),
+        ('now.getHours("UTC") < 6', {"now"}),
+        ('request.source == "127.0.0.1"', {"request.source"}),
+        ("request.size < 1000", {"request.size"}),
+        ("size(request.query) == 0", {"request.query"}),
+        ('request.path != "now"', {"request.path"}),
+        ('task.age < duration("5m") && path.x == "1"', {"task.age", "path"}),
+        ('request.headers["x-a"][0] == "now"', {"request.headers"}),
+        ("timestamp(path.day) < now", {"path", "now"}),
+        ('intent.reason != "" && agent.trust_domain == "x.test"', {"intent.reason", "agent.trust_domain"}),
+    ],
+)
+def test_what_is_read_is_known(text: str, reads: set[str]) -> None:
+    """Whether a decision may be kept follows from it."""
+    condition = request_condition(text)
+    assert condition.reads == reads
+    assert condition.lasting == reads.isdisjoint({"now", "task.age", "request.size", "request.source"})
+
+
+def test_only_what_can_change_is_volatile() -> None:
+    """Each of them is a variable."""
+    assert set(VARIABLES) > VOLATILE
+
+
+def test_a_start_knows_no_request() -> None:
+    """There is none yet when a task is opened."""
+    assert start_condition("task.params.customer in subject.claims.customers").reads == {"task.params", "subject.claims"}
+    assert start_condition('task.params.customer == "42"').reads == {"task.params"}
+    for text in ('path.x == "1"', 'request.method == "GET"', 'now < timestamp("2030-01-01T00:00:00Z")'):
+        with pytest.raises(ExpressionError, match="undeclared reference"):
+            start_condition(text)
+
+
+def test_members_are_found_wherever_they_are_named() -> None:
+    """And not in texts, comments, or as members of something else."""
+    text = 'path.a == task.params.b && path["c"] == "path.d" // path.e\n && x.path.f != task . params . g && size(path) > 0'
+    assert list(members_named(text)) == [
+        Member("path", "a", 1, 6),
+        Member("task.params", "b", 1, 23),
+        Member("path", "c", 1, 33),
+        Member("task.params", "g", 2, 33),
+    ]
+
+
+def test_conditions_are_compiled_once_and_kept_within_a_bound() -> None:
+    """Entries with one text share what was made of it."""
+    assert request_condition('path.x == "1"') is request_condition('path.x == "1"')
+    assert request_condition.cache_parameters()["maxsize"] == CONDITIONS_KEPT
+
+
+def test_claims_of_the_agent_are_named_one_by_one() -> None:
+    """For the token carries those that some condition names, and no others."""
+    text = 'agent.claims.shift == "a" && has(agent.claims["acme.example/teams"])'
+    assert agent_claims_named(text) == {"shift", "acme.example/teams"}
+    request_condition('agent.claims.shift == "a"')
+    for whole in (
+        "size(agent.claims) > 0",
+        '"x" in agent.claims',
+        'agent.claims.all(name, name == "x")',
+        "agent.claims[agent.id] == 1",
+    ):
+        with pytest.raises(ExpressionError, match="name each claim"):
+            request_condition(whole)
