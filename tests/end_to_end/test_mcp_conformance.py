@@ -4,6 +4,7 @@ The suite is an npm package, which the first run puts into `build/mcp-conformanc
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -41,6 +42,13 @@ async def run(*words: str, folder: Path) -> int:
 
 async def install() -> None:
     """Put the suite into its folder, unless the very same one is there."""
+    INSTALLED.parent.mkdir(exist_ok=True)
+    with (INSTALLED.parent / "mcp-conformance.lock").open("w") as held:
+        await asyncio.to_thread(fcntl.flock, held, fcntl.LOCK_EX)  # another test may be at it, side by side
+        await _install_anew()
+
+
+async def _install_anew() -> None:
     lock = (LOCK / "package-lock.json").read_bytes()
     if SUITE.exists() and (INSTALLED / "package-lock.json").read_bytes() == lock:
         return
