@@ -36,7 +36,7 @@ async def _issue(scene: Scene, scope: str, params: dict[str, str] | None) -> Non
 
 def mint(scene: Scene, count: int) -> Iterator[str]:
     """Tokens of the same task as the scene's, each with an id of its own and so with a signature of its own."""
-    from gateway.authority.keys import load_or_create
+    from gateway.authority.key_folder import KeyFolder
     from gateway.authority.tokens import TokenMaker
     from gateway.stores.store import IssuedToken, TaskRow
 
@@ -53,8 +53,8 @@ def mint(scene: Scene, count: int) -> Iterator[str]:
         policy=claims["policy"],
         params=claims["authorization_details"][0].get("params", {}),
     )
-    key = load_or_create(scene.folder / "doorward")
-    maker = TokenMaker(key, issuer=claims["iss"], audience=claims["aud"], prefix="dwt_")
+    keys = KeyFolder(scene.folder / "doorward").load()
+    maker = TokenMaker(keys, issuer=claims["iss"], audience=claims["aud"], prefix="dwt_")
     mark = time.time_ns()
     for number in range(count):
         issued = IssuedToken(f"{mark:020x}{number:012x}", task.id, claims["exp"])

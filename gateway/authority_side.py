@@ -185,6 +185,7 @@ class AuthoritySide:
         application = admin_application(
             self.authority.tasks,
             self.authority.stops,
+            self.authority.keys,
             operators=operators,
             health=health,
             reload=reload,

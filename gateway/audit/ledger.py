@@ -17,7 +17,7 @@ from gateway.audit.traffic import Traffic
 from gateway.clock import Clock
 from gateway.errors import DoorwardError, Refusal
 
-NOTED: Final = frozenset({"task", "token", "revocation", "credential", "exposure", "review", "config", "start", "stop"})
+NOTED: Final = frozenset({"task", "token", "revocation", "key", "credential", "exposure", "review", "config", "start", "stop"})
 """The types of record that other parts write through `note`."""
 
 _OWN_MEMBERS: Final = frozenset({"v", "seq", "time", "type", "prev"})

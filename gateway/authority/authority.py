@@ -8,15 +8,17 @@ from typing import Final, final
 
 from gateway.authority.ending import Endings
 from gateway.authority.exchange import Exchange, MayHold, Terms
-from gateway.authority.feed import Feed
-from gateway.authority.keys import SigningKey, load_or_create
+from gateway.authority.feed import HEARTBEAT, Feed
+from gateway.authority.key_folder import KeyFolder
 from gateway.authority.lending import Lending
 from gateway.authority.recording import Notes, Recorder
+from gateway.authority.rotation import SigningKeys
 from gateway.authority.rules import AuthorityRule
 from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.authority.tokens import TokenMaker
 from gateway.clock import Clock
+from gateway.errors import DoorwardError
 from gateway.stores.backends import BACKENDS
 from gateway.stores.store import Store, StoreUnavailableError
 
@@ -31,7 +33,7 @@ class Authority:
         self,
         *,
         store: Store,
-        key: SigningKey,
+        keys: SigningKeys,
         feed: Feed,
         exchange: Exchange,
         tasks: Tasks,
@@ -40,7 +42,7 @@ class Authority:
         endings: Endings,
     ) -> None:
         """Made by `start_authority`."""
-        self.key: Final = key
+        self.keys: Final = keys
         self.feed: Final = feed
         self.exchange: Final = exchange
         self.tasks: Final = tasks
@@ -59,6 +61,7 @@ class Authority:
             (self.lending.run(), "lending"),
             (self.lending.look_after(), "recalls"),
             (self._sweep(clock), "sweep"),
+            (self.keys.run(), "signing keys"),
         )
         self._running = [clock.spawn(work, name) for work, name in parts]
 
@@ -115,7 +118,7 @@ async def start_authority(
     resolve: Callable[[str], Path],
     clock: Clock,
 ) -> Authority:
-    """Open the store, load or make the key, and start the feed. Raises `DoorwardError` if any of it cannot be used.
+    """Open the store, load or make the keys, and start the feed. Raises `DoorwardError` if any of it cannot be used.
 
     `audience` is what every token carries in `aud`; `max_staleness` is after how many seconds without a heartbeat a gateway
     stops; `resolve` finds a path relative to the configuration.
@@ -123,15 +126,26 @@ async def start_authority(
     store = BACKENDS[rule.store.name].build(rule.store.config, resolve=resolve, clock=clock)
     try:
         await store.open()
-        key = load_or_create(store.folder)
-        feed = Feed(store, clock, issuer=rule.issuer, jwks=key.jwks())
+        # A gateway that has not heard of a new key by then refuses everything as stale.
+        heard = max_staleness + HEARTBEAT
+        keys = SigningKeys(
+            KeyFolder(store.folder), store, clock, algorithm=rule.signing.algorithm, every=rule.signing.rotate_every,
+            lead=max(rule.signing.lead, heard), longest=rule.tokens.max_ttl,
+        )  # fmt: skip
+        await keys.begin(heard)
+        feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks())
+        keys.on_change = feed.keys
         await feed.start()
+    except StoreUnavailableError as error:
+        await store.close()
+        raise DoorwardError(f"the store cannot be used: {error}") from None
     except BaseException:
         await store.close()
         raise
     recorder = Recorder(notes)
+    keys.on_event = lambda members: recorder.after_ending("key", {"tenant": tenant, **members})
     endings = Endings(store=store, feed=feed, recorder=recorder, clock=clock)
-    maker = TokenMaker(key, issuer=rule.issuer, audience=audience, prefix=rule.tokens.prefix)
+    maker = TokenMaker(keys, issuer=rule.issuer, audience=audience, prefix=rule.tokens.prefix)
     terms = Terms(
         tenant=tenant,
         ttl=rule.tokens.ttl,
@@ -157,7 +171,7 @@ async def start_authority(
     stops = Stops(store=store, endings=endings, tenant=tenant, clock=clock)
     authority = Authority(
         store=store,
-        key=key,
+        keys=keys,
         feed=feed,
         exchange=exchange,
         tasks=tasks,

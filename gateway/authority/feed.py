@@ -101,7 +101,8 @@ class Feed:
         """
         at, beat = self._clock.boot(), await self._look()
         seen = after if epoch == beat.epoch else 0
-        subscriber.keys(self.issuer, self._jwks)
+        told = self._jwks
+        subscriber.keys(self.issuer, told)
         # What is delivered to others while this waits for the store is read here too, before the first heartbeat.
         while seen < (newest := max(self._seq, beat.seq)) or beat.epoch != self.epoch:
             if beat.epoch != self.epoch:
@@ -120,6 +121,8 @@ class Feed:
                 await between()
         for task, until in self._renewals.live(self._clock.now()):
             subscriber.renewed(task, until)
+        if self._jwks is not told:
+            subscriber.keys(self.issuer, self._jwks)
         subscriber.beat(beat.epoch, self._seq, at)
         self._subscribers.append(subscriber)
 
@@ -136,6 +139,12 @@ class Feed:
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Deliver nothing more to it."""
         self._subscribers.remove(subscriber)
+
+    def keys(self, jwks: Mapping[str, object]) -> None:
+        """Tell every gateway, and those to come, who signs from now on."""
+        self._jwks = jwks
+        for subscriber in self._subscribers:
+            subscriber.keys(self.issuer, jwks)
 
     async def publish(self, entry: Entry) -> None:
         """Deliver what was just stored, at once, after whatever another authority has stored before it.

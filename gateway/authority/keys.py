@@ -1,133 +1,129 @@
-"""The key that signs task tokens: made once, kept in a private file, published as a JWK set; knows no token."""
+"""A key that signs task tokens, by its one algorithm, and its public half as a JWK; knows no token, no file and no rotation."""
 
-import os
-import stat
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
-from hashlib import sha256
-from pathlib import Path
-from typing import Final, final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, TypeAlias, final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from gateway.errors import DoorwardError
-from gateway.identity.jose import VerificationKey
+from gateway.identity.jose import PublicKey, VerificationKey
+from gateway.identity.keyset import thumbprint
 
-ALGORITHM: Final = "ES256"
-_FOLDER: Final = "keys"
-_FILE: Final = "signing.pem"
+Algorithm: TypeAlias = Literal["ES256", "EdDSA", "RS256"]
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+RSA_BITS: Final = 3072
+"""How long a new RSA key is (NIST SP 800-57 part 1 §5.6.1: as strong as P-256); one that was brought has 2048 at least."""
 _COORDINATE_BYTES: Final = 32
+_EXPONENT: Final = 65537
+
+_MADE: Final[Mapping[Algorithm, Callable[[], PrivateKey]]] = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "RS256": lambda: rsa.generate_private_key(_EXPONENT, RSA_BITS),
+}
 
 
 @final
 class SigningKey:
-    """An ES256 key pair, and the only signer. The private half is shown to nobody else."""
+    """A key pair, and the only signer of its `kid`. The private half is shown to nobody else."""
 
-    def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
-        """`private` is a key on P-256."""
+    def __init__(self, private: PrivateKey) -> None:
+        """Raises `ValueError` for what is no key on P-256, no Ed25519 key and no RSA key of 2048 to 8192 bits."""
         self.private: Final = private
-        self._jwk = _public_jwk(private.public_key())
-        self.kid: Final = thumbprint(self._jwk)
+        self.algorithm: Final = _algorithm_of(private)
+        self.jwk: Final = public_jwk(private.public_key(), self.algorithm)
+        self.kid: Final = self.jwk["kid"]
+        self.verification: Final = VerificationKey(self.kid, self.algorithm, private.public_key())
 
     def __repr__(self) -> str:
         return f"SigningKey({self.kid})"
 
-    def verification(self) -> VerificationKey:
-        """The public half, bound to its algorithm."""
-        return VerificationKey(self.kid, ALGORITHM, self.private.public_key())
+    @classmethod
+    def generate(cls, algorithm: Algorithm) -> "SigningKey":
+        """A new one."""
+        return cls(_MADE[algorithm]())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "SigningKey":
+        """A private key without a password. Raises `ValueError` with a clause that holds nothing of it."""
+        try:
+            private = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError("it is no private key in PEM without a password") from None
+        if not isinstance(private, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
+            raise ValueError(f"it is no key for {', '.join(_MADE)}")  # noqa: TRY004 the content is wrong, not a type
+        return cls(private)
+
+    def pem(self) -> str:
+        """The private half, for the file that keeps it."""
+        return self.private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode("ascii")
 
     def sign(self, kind: str, claims: Mapping[str, object]) -> str:
         """A JWT of these claims in compact form (RFC 7515 §7.1); `kind` is its `typ`."""
-        header = {"alg": ALGORITHM, "typ": kind, "kid": self.kid}
-        signed = b".".join((_base64url(orjson.dumps(header)), _base64url(orjson.dumps(claims))))
-        # What OpenSSL gives in DER stands in a JWS as two numbers of fixed length (RFC 7518 §3.4).
-        numbers = decode_dss_signature(self.private.sign(signed, ec.ECDSA(hashes.SHA256())))
-        signature = b"".join(number.to_bytes(_COORDINATE_BYTES, "big") for number in numbers)
-        return b".".join((signed, _base64url(signature))).decode()
+        signed = signing_input(self.algorithm, self.kid, kind, claims)
+        return b".".join((signed, base64url(_signature(self.private, signed)))).decode()
 
     def jwks(self) -> Mapping[str, object]:
-        """The public half as a JWK set (RFC 7517 §5)."""
-        return {"keys": [{**self._jwk, "use": "sig", "alg": ALGORITHM, "kid": self.kid}]}
+        """The public half alone as a JWK set (RFC 7517 §5)."""
+        return {"keys": [self.jwk]}
 
 
-def thumbprint(jwk: Mapping[str, str]) -> str:
-    """The JWK thumbprint of an EC key (RFC 7638 §3): SHA-256 over its required members in their one order."""
-    text = '{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}'.format_map(jwk)
-    return _base64url(sha256(text.encode()).digest()).decode()
+def signing_input(algorithm: str, kid: str, kind: str, claims: Mapping[str, object]) -> bytes:
+    """Header and claims, of which the signature is made (RFC 7515 §5.1)."""
+    header = {"alg": algorithm, "typ": kind, "kid": kid}
+    return b".".join((base64url(orjson.dumps(header)), base64url(orjson.dumps(claims))))
 
 
-def load_or_create(beside: Path | None) -> SigningKey:
-    """The key in the folder `keys` in `beside`, made at the first start; a key for this run alone if `beside` is None.
-
-    Raises `DoorwardError` if the key cannot be used, or if anybody but the owner could have read it.
-    """
-    if beside is None:
-        return SigningKey(ec.generate_private_key(ec.SECP256R1()))
-    folder = beside / _FOLDER
-    try:
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        _check_private(folder, "700")
-        return _load(folder / _FILE) or _create(folder)
-    except OSError as error:
-        raise DoorwardError(f"the signing key in {folder} cannot be used: {error.strerror}") from None
-
-
-def _load(file: Path) -> SigningKey | None:
-    if not file.exists():
-        return None
-    _check_private(file, "600")
-    try:
-        private = serialization.load_pem_private_key(file.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        private = None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise DoorwardError(
-            f"{file} holds no usable P-256 key; restore it, or remove it: tokens it has signed are refused then"
-        )
-    return SigningKey(private)
+def public_jwk(key: PublicKey, algorithm: str) -> Mapping[str, str]:
+    """A public key as a JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), named by its thumbprint (RFC 7638)."""
+    members: dict[str, str]
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        point = key.public_numbers()
+        members = {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": _number(point.x, _COORDINATE_BYTES),
+            "y": _number(point.y, _COORDINATE_BYTES),
+        }
+    elif isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        members = {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
+    else:
+        members = {"kty": "OKP", "crv": "Ed25519", "x": base64url(key.public_bytes_raw()).decode()}
+    return {**members, "use": "sig", "alg": algorithm, "kid": thumbprint(members)}
 
 
-def _create(folder: Path) -> SigningKey:
-    """Write the whole key before it has its name, so that a crash leaves no half a key."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    draft = folder / f"{_FILE}.new"
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(pem)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.rename(folder / _FILE)
-    _sync_folder(folder)
-    return SigningKey(private)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_private(path: Path, mode: str) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise DoorwardError(f"{path} is open to other users, so its keys may be known; run: chmod {mode} {path}")
-
-
-def _public_jwk(public: ec.EllipticCurvePublicKey) -> Mapping[str, str]:
-    numbers = public.public_numbers()
-    return {"kty": "EC", "crv": "P-256", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
-
-
-def _coordinate(number: int) -> str:
-    return _base64url(number.to_bytes(_COORDINATE_BYTES, "big")).decode()
-
-
-def _base64url(octets: bytes) -> bytes:
+def base64url(octets: bytes) -> bytes:
+    """Without padding (RFC 7515 §2)."""
     return urlsafe_b64encode(octets).rstrip(b"=")
+
+
+def _algorithm_of(private: PrivateKey) -> Algorithm:
+    if isinstance(private, rsa.RSAPrivateKey):
+        return "RS256"
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return "EdDSA"
+    if not isinstance(private.curve, ec.SECP256R1):
+        raise ValueError(f"it is no key for {', '.join(_MADE)}")  # noqa: TRY004 a curve is no type
+    return "ES256"
+
+
+def _signature(private: PrivateKey, signed: bytes) -> bytes:
+    if isinstance(private, rsa.RSAPrivateKey):
+        return private.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return private.sign(signed)
+    # What OpenSSL gives in DER stands in a JWS as two numbers of fixed length (RFC 7518 §3.4).
+    numbers = decode_dss_signature(private.sign(signed, ec.ECDSA(hashes.SHA256())))
+    return b"".join(number.to_bytes(_COORDINATE_BYTES, "big") for number in numbers)
+
+
+def _number(number: int, size: int | None = None) -> str:
+    return base64url(number.to_bytes(size or (number.bit_length() + 7) // 8, "big")).decode()

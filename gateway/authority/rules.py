@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.authority.addresses import AddressText, SocketText, check_socket
+from gateway.authority.keys import Algorithm
 from gateway.http.tls_rule import FileText, ListenerTlsRule
 from gateway.kind import Choice, Config, Count, Duration, OneOf
 from gateway.model import AgentPattern
@@ -54,6 +55,24 @@ class TokensRule(Config):
     def _check_order(self) -> Self:
         if not 1 <= self.ttl <= self.max_ttl <= self.max_task:
             raise ValueError("expected 1s <= ttl <= max_ttl <= max_task")
+        return self
+
+
+class SigningRule(Config):
+    """The key that signs task tokens, and how it is exchanged. It is made at the first start and kept beside the store."""
+
+    algorithm: Algorithm = "ES256"
+    """What it signs with. After a change the next key has it, and tokens of the old one stay good for as long as they live."""
+    rotate_every: Annotated[Duration, Field(ge=60)] = 24 * 3600.0
+    """How long a key signs until the next one does; `doorward keys rotate` begins it earlier."""
+    lead: Annotated[Duration, Field(ge=1)] = 120.0
+    """How long the next key is published before it signs; at least a second longer than `feed.max_staleness` in any case. Who
+    reads `/jwks.json` in place of the feed has to look again within this time."""
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if 2 * self.lead > self.rotate_every:
+            raise ValueError("expected rotate_every to be at least twice as long as lead")
         return self
 
 
@@ -108,6 +127,8 @@ class AuthorityRule(Config):
     """The `iss` of every task token: the address under which its keys are found; that of `remote` if it is an address."""
     store: Annotated[Choice, OneOf("store", BACKENDS)] = Choice("sqlite", sqlite.Config(path="var/doorward.db"))
     """Where tasks and revocations are kept."""
+    signing: SigningRule = SigningRule()
+    """The key that signs task tokens, and how it is exchanged."""
     tokens: TokensRule = TokensRule()
     """How long task tokens and tasks live."""
     proof: Literal["optional", "required"] = "optional"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, final
 
-from gateway.authority.keys import SigningKey
+from gateway.authority.rotation import SigningKeys
 from gateway.identity.jose import TOKEN_BYTES, TokenProblem, read, verify
 from gateway.model import Binding
 from gateway.stores.store import IssuedToken, TaskRow
@@ -20,7 +20,7 @@ class TokenTooLargeError(Exception):
 @final
 @dataclass(frozen=True, slots=True)
 class OwnToken:
-    """A task token of this authority whose signature holds and whose time is not over."""
+    """A task token of this authority, or of another one of its store, whose signature holds and whose time is not over."""
 
     id: str
     task: str
@@ -95,9 +95,9 @@ def _actors(task: TaskRow) -> dict[str, object]:
 class TokenMaker:
     """Signs the task tokens of one issuer for one audience (design §6, RFC 9068 §2)."""
 
-    def __init__(self, key: SigningKey, *, issuer: str, audience: str, prefix: str) -> None:
+    def __init__(self, keys: SigningKeys, *, issuer: str, audience: str, prefix: str) -> None:
         """`prefix` is put before the JWT, so that scanners find leaked tokens."""
-        self._key = key
+        self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._prefix = prefix
@@ -131,7 +131,7 @@ class TokenMaker:
             claims["agent_claims"] = dict(narrowed.claims)
         if narrowed.binding is not None:
             claims["cnf"] = confirmation(narrowed.binding)
-        signed = self._key.sign(TYPE, claims)
+        signed = self._keys.current.sign(TYPE, claims)
         if len(signed) > TOKEN_BYTES:
             raise TokenTooLargeError
         return self._prefix + signed
@@ -141,16 +141,19 @@ class TokenMaker:
         return token.startswith(self._prefix)
 
     def read_back(self, token: str, now: float) -> OwnToken | None:
-        """A token that this authority has signed and that has not expired; None for whatever else it is."""
+        """A token of this authority, or of another one of its store, that has not expired; None for whatever else it is."""
         if not self.looks_own(token):
             return None
         try:
             jws = read(token[len(self._prefix) :].encode())
-            verify(jws, self._key.verification())
+            key = self._keys.verification(jws.kid)
+            if key is None:
+                return None
+            verify(jws, key)
         except (TokenProblem, UnicodeEncodeError):
             return None
         claims = dict(jws.claims)
-        if jws.kind != TYPE or jws.kid != self._key.kid or claims.get("iss") != self._issuer or not self._is_named(claims):
+        if jws.kind != TYPE or claims.get("iss") != self._issuer or not self._is_named(claims):
             return None
         if now >= claims["exp"]:
             return None

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "task": "gateway.cli.task",
     "revoke": "gateway.cli.revoke",
     "restore": "gateway.cli.restore",
+    "keys": "gateway.cli.keys",
     "audit": "gateway.cli.audit",
 }
 

@@ -7,6 +7,7 @@ from typing import Final, final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.authority.rotation import SigningKeys
 from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.clock import Clock
@@ -15,6 +16,7 @@ from gateway.endpoints.authority import TASK
 from gateway.endpoints.callers import peer_of
 from gateway.endpoints.forms import invalid
 from gateway.endpoints.health import Health, HealthEndpoints
+from gateway.endpoints.keys import KeyEndpoints
 from gateway.endpoints.sites import BODY
 from gateway.endpoints.stops import MARK, StopEndpoints
 from gateway.endpoints.task_document import task_document
@@ -45,6 +47,7 @@ def operators_of(names: Iterable[str]) -> Mapping[int, str]:
 def admin_application(
     tasks: Tasks,
     stops: Stops,
+    keys: SigningKeys,
     *,
     operators: Mapping[int, str],
     health: Health,
@@ -54,6 +57,7 @@ def admin_application(
     """The application behind the admin socket. `operators` maps user ids to user names."""
     endpoints = AdminEndpoints(tasks, operators=operators, reload=reload, clock=clock)
     stopping = StopEndpoints(stops, endpoints.operator, clock)
+    signing = KeyEndpoints(keys)
 
     @web.middleware
     async def only_operators(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -66,6 +70,8 @@ def admin_application(
             web.get(f"/tasks/{TASK}", endpoints.show),
             web.post(f"/tasks/{TASK}/revoke", endpoints.revoke),
             web.post("/reload", endpoints.reload),
+            web.get("/keys", signing.page),
+            web.post("/keys/rotate", signing.rotate),
             web.get("/revocations", stopping.page),
             web.post("/revocations", stopping.post),
             web.delete(f"/revocations/{MARK}", stopping.delete),

@@ -50,10 +50,11 @@ def authority_application(
     )
     tasks = TaskEndpoint(callers=callers, exchange=authority.exchange, clock=clock)
     own = OwnEndpoints(callers=callers, tasks=authority.tasks, clock=clock)
-    jwks = authority.key.jwks()
 
     async def keys(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(jwks, content_type="application/jwk-set+json", headers={"Cache-Control": _PUBLIC_AGE})
+        return web.json_response(
+            authority.keys.jwks(), content_type="application/jwk-set+json", headers={"Cache-Control": _PUBLIC_AGE}
+        )
 
     document = metadata(authority.issuer, binds_certificates=proofs.binds_certificates)
 

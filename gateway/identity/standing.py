@@ -17,7 +17,7 @@ from gateway.model import Principal, Revocation
 
 TOKENS_REMEMBERED: Final = 16_384
 """How many verified tokens are remembered; a forgotten one is verified again."""
-ALGORITHMS: Final = ("ES256",)
+ALGORITHMS: Final = ("ES256", "EdDSA", "RS256")
 """The algorithms of task tokens; a header that claims another is refused before any signature is looked at."""
 SECONDS_PAST_USE: Final = 60.0
 """How long a revocation is kept after the last token that it could concern has expired."""
@@ -47,6 +47,8 @@ class Standing:
         self.seq = 0
         """The number of the newest entry of the feed that is known."""
         self.signing_keys: Mapping[str, VerificationKey] = {}
+        self._key_ends: Mapping[str, float] = {}
+        """Until when the keys are of use that sign no more, by the `exp` in their JWKs, in Unix seconds."""
         self.ended: Final[set[str]] = set()
         """The marks of everything that is revoked now."""
         self.remembered: Final[OrderedDict[bytes, Principal]] = OrderedDict()
@@ -67,15 +69,17 @@ class Standing:
         """
         if issuer != self.issuer:
             return
-        before = self.signing_keys
+        before, ends = self.signing_keys, self._key_ends
         self.remembered.clear()
+        self._key_ends = _ends_of(jwks)
         try:
             self.signing_keys = read_key_set(orjson.dumps(dict(jwks)), ALGORITHMS)
         except KeySetProblem as problem:
             self.signing_keys = {}
             _log.error("keys_unusable", issuer=issuer, reason=str(problem))
         for kid, key in before.items():
-            if self.signing_keys.get(kid) != key:
+            # A key that has come to its announced end was not taken back: what a renewed task has open may outlive it.
+            if self.signing_keys.get(kid) != key and not ends.get(kid, inf) <= self.clock.now() + SECONDS_PAST_USE:
                 self.on_end(f"key:{kid}")
 
     def beat(self, epoch: str, seq: int, at: float | None = None) -> None:
@@ -147,6 +151,16 @@ class Standing:
     def stale(self) -> bool:
         """Whether the last heartbeat is older than is allowed."""
         return self._beaten is None or self.clock.boot() - self._beaten > self._max_staleness
+
+
+def _ends_of(jwks: Mapping[str, Any]) -> Mapping[str, float]:
+    entries = jwks.get("keys")
+    found = entries if isinstance(entries, list) else []
+    return {
+        entry["kid"]: float(entry["exp"])
+        for entry in found
+        if isinstance(entry, dict) and isinstance(entry.get("kid"), str) and type(entry.get("exp")) is int
+    }
 
 
 def _nobody(_mark: str) -> None:

@@ -71,6 +71,25 @@ function transactions.once(name, till, now)
   return {'ok', first and '1' or '0'}
 end
 
+-- The public keys of the authorities that share the store, each until nothing that it has signed can be good.
+
+function transactions.keys(till, now, ...)
+  local published = {...}
+  for at = 1, #published, 2 do
+    call('HSET', key('keys'), published[at], published[at + 1])
+    call('ZADD', key('keys_until'), till, published[at])
+  end
+  for _, name in ipairs(call('ZRANGEBYSCORE', key('keys_until'), '-inf', now)) do
+    call('ZREM', key('keys_until'), name)
+    call('HDEL', key('keys'), name)
+  end
+  local found = {'ok'}
+  for _, name in ipairs(call('ZRANGE', key('keys_until'), 0, -1)) do
+    found[#found + 1] = {name, call('HGET', key('keys'), name), call('ZSCORE', key('keys_until'), name)}
+  end
+  return found
+end
+
 function transactions.label(id, ...)
   local root = call('HGET', key('task', id), 'root')
   if not root then

@@ -324,6 +324,13 @@ class Store(Protocol):
         """Whether `key` is used for the first time; it is remembered until `until`."""
         ...
 
+    async def keys(self, mine: Mapping[str, str], until: float, now: float) -> Mapping[str, tuple[str, float]]:
+        """Publish the texts of `mine` under their names until then; returns all that authorities of this store publish now.
+
+        Each comes with its end, in Unix seconds. Where one authority alone can use the store it is the only one.
+        """
+        ...
+
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """Add labels to a task and all tasks of its family; returns all that it carries now. Raises `TaskUnknownError`."""
         ...

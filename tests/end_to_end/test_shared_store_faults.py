@@ -1,6 +1,7 @@
 """Two authorities on one real Redis that is killed, frozen, emptied and set back: nothing revoked is ever accepted again."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jwt
 import pytest
 from fakes.installation import Installation
 from fakes.redis_server import RedisProcess, need_redis
@@ -44,7 +46,7 @@ class Shared:
 
 @pytest.fixture
 def shared(installation: Installation, tmp_path: Path) -> Iterator[Shared]:
-    """Configured, with one issuer and one signing key; `serve` is the test's own step."""
+    """Configured, with one issuer, and with a signing key each; `serve` is the test's own step."""
     need_redis()
     second = Installation(tmp_path / "second")
     second.folder.mkdir()
@@ -62,9 +64,6 @@ def shared(installation: Installation, tmp_path: Path) -> Iterator[Shared]:
                 + f"\nfeed: {{max_staleness: {STALE:g}s}}\n"
             ),
         )
-    installation.serve()
-    assert installation.end() == 0
-    shutil.copytree(installation.folder / "var/state/keys", second.folder / "var/state/keys")
     try:
         yield made
     finally:
@@ -177,3 +176,24 @@ async def test_a_frozen_authority_makes_its_sidecar_refuse_and_the_other_go_on(s
         assert side.call("/billing/x", lives["access_token"]).status == 200
     finally:
         side.stop()
+
+
+async def test_no_token_is_refused_while_the_keys_of_both_are_exchanged(shared: Shared) -> None:
+    """Each gateway knows the keys of the other's authority before it meets a token of theirs, the first ones and the next."""
+    for made in (shared.first, shared.second):
+        shared.edit(made, lambda text: text.replace("\nadmin:", "\n  signing: {lead: 1s}\n\nadmin:", 1))
+    shared.serve()
+    kids = set()
+    for _ in range(2):
+        for by in (shared.first, shared.second):
+            issued = by.issue("billing.read")
+            kids.add(jwt.get_unverified_header(issued["access_token"].removeprefix("dwt_"))["kid"])
+            for at in (shared.first, shared.second):
+                assert at.call("/billing/x", issued["access_token"]).status == 200
+        if len(kids) == 2:
+            for made in (shared.first, shared.second):
+                before = json.loads(made.doorward("keys", "list", "--json").stdout)["keys"]
+                following = json.loads(made.doorward("keys", "rotate", "--json").stdout)["key"]
+                assert following not in {key["key"] for key in before}
+                until(lambda made=made, key=following: f"{key}  ES256  signs" in made.doorward("keys", "list").stdout)
+    assert len(kids) == 4

@@ -100,7 +100,7 @@ class Installation:
             timeout=60,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stderr
+        assert not check or done.returncode == 0, done.stderr or done.stdout
         if words[0] != "token":
             self.outputs += [done.stdout, done.stderr]
         return done

@@ -157,6 +157,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         admin_application(
             authority.tasks,
             authority.stops,
+            authority.keys,
             operators=made.operators,
             health=Health(lambda: made.reasons, lambda: made.notices, made.measure),
             reload=made.reload,

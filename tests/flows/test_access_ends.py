@@ -258,7 +258,7 @@ async def test_a_vanished_key_cuts_what_it_has_signed(house: Build) -> None:
     """The same keys once more change nothing."""
     door = await house(events)
     client = await open_stream(door, await door.token())
-    standing, key = door.doorward.standing, door.doorward.authority.key
+    standing, key = door.doorward.standing, door.doorward.authority.keys.current
     standing.keys(standing.issuer, key.jwks())
     await asyncio.sleep(0.05)
     assert not client.reader.at_eof()

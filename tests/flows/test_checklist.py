@@ -78,7 +78,7 @@ async def test_checklist_9_policy_sees_only_the_outermost_actor(house: Build) ->
     """A token whose history names another agent is decided, and recorded, for the one who acts now."""
     door = await house()
     claims = jwt.decode((await door.token()).removeprefix("dwt_"), options={"verify_signature": False})
-    key = door.doorward.authority.key
+    key = door.doorward.authority.keys.current
     before = {"sub": AGENT, "act": {"sub": "spiffe://flows.test/nobody", "act": {"sub": "spiffe://flows.test/older"}}}
     now = {"sub": "spiffe://flows.test/nobody", "act": {"sub": AGENT}}
     for act, code in ((before, 200), (now, 403)):

@@ -180,7 +180,7 @@ async def test_a_binding_that_is_not_understood_is_refused(house: Build, cnf: ob
 def _resigned(door: House, token: str, cnf: object) -> str:
     """The same token with another `cnf`, signed by the authority's own key."""
     claims = jwt.decode(token.removeprefix("dwt_"), options={"verify_signature": False})
-    key = door.doorward.authority.key
+    key = door.doorward.authority.keys.current
     return "dwt_" + jwt.encode({**claims, "cnf": cnf}, key.private, "ES256", headers={"typ": "at+jwt", "kid": key.kid})
 
 

@@ -6,7 +6,7 @@ authority:
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -96,9 +96,7 @@ class Config(BaseConfig):
     key: str | None = None
     """The key of that certificate."""
     folder: str | None = "var"
-    """Where this authority, and no other, keeps its signing key and what it remembers of the store. `null` for nowhere.
-
-    Authorities of one store need folders of their own with the same key in them: copy `keys/signing.pem`."""
+    """Where this authority, and no other, keeps its signing keys and what it remembers of the store. `null` for nowhere."""
 
     _expand = model_validator(mode="before")(shorthand("url"))
 
@@ -241,6 +239,12 @@ class RedisStore:
         """See `Store.once`."""
         (first,) = await self._write("once", key, until, now)
         return bool(int(first))
+
+    async def keys(self, mine: Mapping[str, str], until: float, now: float) -> Mapping[str, tuple[str, float]]:
+        """See `Store.keys`."""
+        words = [word for name, text in mine.items() for word in (name, text)]
+        found = await self._run("keys", until, now, *words, kept=bool(mine))
+        return {name.decode(): (text.decode(), float(end)) for name, text, end in found}
 
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """See `Store.label`."""

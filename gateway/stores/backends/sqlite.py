@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -167,6 +167,10 @@ class SqliteStore:
     async def once(self, key: str, until: float, now: float) -> bool:
         """See `Store.once`."""
         return await self._write(lambda file: counting.once(file, key, until, now))
+
+    async def keys(self, mine: Mapping[str, str], until: float, now: float) -> Mapping[str, tuple[str, float]]:
+        """See `Store.keys`: nobody else uses the file."""
+        return {name: (text, until) for name, text in mine.items() if now < until}
 
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """See `Store.label`."""

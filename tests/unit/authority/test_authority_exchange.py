@@ -18,7 +18,7 @@ def claims_of(authority: Authority, token: str) -> dict[str, object]:
     """The claims as a gateway would verify them."""
     return jwt.decode(
         token.removeprefix("dwt_"),
-        authority.key.private.public_key(),
+        authority.keys.current.private.public_key(),
         algorithms=["ES256"],
         audience="doorward",
         options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
@@ -36,7 +36,7 @@ async def test_the_token_holds_what_the_design_says(authority: Authority):
     """Header and claims of a task token (design §6, RFC 9068 §2)."""
     issued = await authority.exchange.open_task(identity(), ["invoices.read", "invoices.write", "invoices.read"])
     assert issued.token.startswith("dwt_")
-    assert jwt.get_unverified_header(issued.token[4:]) == {"typ": "at+jwt", "alg": "ES256", "kid": authority.key.kid}
+    assert jwt.get_unverified_header(issued.token[4:]) == {"typ": "at+jwt", "alg": "ES256", "kid": authority.keys.current.kid}
     claims = claims_of(authority, issued.token)
     assert len(claims.pop("jti")) == 32
     assert len(claims.pop("epoch")) == 32

@@ -27,7 +27,7 @@ async def test_a_new_subscriber_catches_up_first(authority: Authority):
     await authority.feed.subscribe(gateway)
     kinds = [event[0] for event in gateway.heard]
     assert kinds == ["keys", "revoked", "revoked", "revoked", "beat"]
-    assert gateway.heard[0] == ("keys", "http://127.0.0.1:8081", authority.key.jwks())
+    assert gateway.heard[0] == ("keys", "http://127.0.0.1:8081", authority.keys.jwks())
     assert gateway.of("revoked") == [("revoked", number + 1, f"task:{task}") for number, task in enumerate(tasks)]
     assert gateway.of("beat")[0][2] == 3
 

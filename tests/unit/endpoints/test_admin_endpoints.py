@@ -127,3 +127,18 @@ def test_operators_are_users_of_this_machine():
     assert operators_of(["root", "4711"]) == {0: "root", 4711: "4711"}
     with pytest.raises(DoorwardError, match=r"admin\.operators: this machine has no user nobody-of-this-name"):
         operators_of(["nobody-of-this-name"])
+
+
+async def test_keys_are_shown_and_exchanged(world):
+    """The next key is published by the answer, one exchange follows the other, and nothing private is shown."""
+    before = (await world.ask("GET", "/keys", socket=world.admin)).json()["keys"]
+    assert [(key["key"], key["state"]) for key in before] == [(world.authority.keys.current.kid, "signs")]
+    following = await world.ask("POST", "/keys/rotate", socket=world.admin)
+    assert (following.status, following.json()["state"]) == (200, "published")
+    published = await world.ask("GET", "/jwks.json")
+    assert [jwk["kid"] for jwk in published.json()["keys"]] == [before[0]["key"], following.json()["key"]]
+    assert b'"d"' not in published.body
+    again = await world.ask("POST", "/keys/rotate", socket=world.admin)
+    assert (again.status, again.json()["error"]) == (409, "not_now")
+    world.operators.clear()
+    assert (await world.ask("POST", "/keys/rotate", socket=world.admin)).status == 403

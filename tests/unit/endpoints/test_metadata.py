@@ -18,7 +18,7 @@ async def test_the_metadata_is_of_this_issuer(world):
         assert document[f"{name}_endpoint_auth_methods_supported"] == ["private_key_jwt", "spiffe_jwt"]
         assert "none" not in document[f"{name}_endpoint_auth_signing_alg_values_supported"]
     keys = await world.ask("GET", document["jwks_uri"].removeprefix(issuer))
-    assert keys.json() == world.authority.key.jwks()
+    assert keys.json() == world.authority.keys.jwks()
     assert document["grant_types_supported"] == ["urn:ietf:params:oauth:grant-type:token-exchange", "client_credentials"]
     assert (document["response_types_supported"], document["authorization_details_types_supported"]) == ([], ["agent_task"])
     assert "ES256" in document["dpop_signing_alg_values_supported"]

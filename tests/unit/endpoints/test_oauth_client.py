@@ -98,7 +98,7 @@ async def test_a_started_task_and_its_child(chartered: Chartered, client: Any):
     assert handed["token_type"] == "N_A"
     child = await helper.exchange(handed["access_token"], ACCESS_TOKEN)
     claims = jwt.decode(
-        child["access_token"].removeprefix("dwt_"), KeySet.import_key_set(chartered.world.authority.key.jwks())
+        child["access_token"].removeprefix("dwt_"), KeySet.import_key_set(chartered.world.authority.keys.jwks())
     ).claims
     assert (claims["sub"], claims["act"]) == (ORCHESTRATOR, {"sub": HELPER, "act": {"sub": WORKER}})
 

@@ -219,7 +219,7 @@ async def test_other_paths_and_methods(world):
 async def test_the_keys_are_published(world):
     """`GET /jwks.json` is the set that verifies task tokens."""
     answer = await world.ask("GET", "/jwks.json")
-    assert answer.json() == world.authority.key.jwks()
+    assert answer.json() == world.authority.keys.jwks()
     assert answer.headers["Content-Type"].startswith("application/jwk-set+json")
     assert b'"d"' not in answer.body
 
