@@ -11,6 +11,7 @@ from gateway.identity.rules import IdentityRule
 from gateway.intent.rules import IntentRule
 from gateway.kind import Config, Duration
 from gateway.policy.rules import DenialRule, DriftRule, GrantRule, PolicyDriftRule
+from gateway.settings.defaults_rule import DefaultsRule
 from gateway.settings.gateway_rule import GatewayRule
 from gateway.settings.names import Name
 from gateway.settings.upstreams import UpstreamRule
@@ -33,6 +34,8 @@ class Document(Config):
     include: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)] = ()
     """Files beside this one, by name or by a pattern such as `teams/*.yaml`. They hold only upstreams, credentials, intents,
     grants and denials, and their relative paths begin at their own folder."""
+    defaults: DefaultsRule = DefaultsRule()
+    """What upstreams, grants and exceptions say that do not say otherwise, those of included files as well."""
     gateway: GatewayRule = Field(default_factory=GatewayRule)
     """The listener that agents send their requests to."""
     authority: AuthorityRule = AuthorityRule()

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from gateway.errors import ConfigurationError, Flaw
+from gateway.settings.defaults import with_defaults
 from gateway.settings.document import Document
 from gateway.settings.include import included_files, put_together
 from gateway.settings.nodes import Node, Where
@@ -81,6 +82,7 @@ def load_text(
     if trees:
         root, found = put_together(own, trees)
         flaws += found
+    root = with_defaults(root)
     try:
         document = _checked(root, flaws)
     except ConfigurationError:
