@@ -34,18 +34,19 @@ class Endings:
 
         Raises `TaskUnknownError` and `StoreUnavailableError`.
         """
+        epoch = self._feed.epoch
         ending = await self._store.end_task(task, state, cause, self._clock.now())
-        await self._tell([ending], by)
+        await self._tell([ending], by, epoch)
         return ending
 
     async def revoke_token(self, token: str, task: TaskRow, cause: str, *, by: str) -> None:
         """End one token of a task that goes on. Raises `StoreUnavailableError`."""
-        now = self._clock.now()
+        now, epoch = self._clock.now(), self._feed.epoch
         revocation = await self._store.revoke_token(token, cause, now)
         if revocation is None:
             return
         try:
-            await self._feed.publish(revocation)
+            await self._feed.publish(revocation, epoch)
         finally:
             self._feed.renewed(task.id, 0.0)  # it could be the very token that keeps open what an older one has opened
             if revocation.time == now:
@@ -57,10 +58,10 @@ class Endings:
         When this returns, an agent or a tenant gets nothing more and its open tasks have ended. Raises
         `StoreUnavailableError`; what was stored before that is in force, and the sweep ends the tasks that are left.
         """
-        now = self._clock.now()
+        now, epoch = self._clock.now(), self._feed.epoch
         revocation = await self._store.stop(kind, name, tenant, cause, until, now)
         try:
-            await self._feed.publish(revocation)
+            await self._feed.publish(revocation, epoch)
         finally:
             if revocation.time == now:
                 self.revoked[revocation.kind, revocation.cause] += 1
@@ -75,6 +76,7 @@ class Endings:
         Raises `StoreUnavailableError`.
         """
         while True:
+            epoch = self._feed.epoch
             try:
                 restoration = await self._store.restore(kind, name, tenant, self._clock.now())
             except TasksOpenError as error:
@@ -82,7 +84,7 @@ class Endings:
                 continue
             if restoration is not None:
                 try:
-                    await self._feed.publish(restoration)
+                    await self._feed.publish(restoration, epoch)
                 finally:
                     self._record_stop("restored", restoration, tenant, by)
             return restoration
@@ -95,8 +97,9 @@ class Endings:
         await self._finish_stops()
         more = True
         while more:
+            epoch = self._feed.epoch
             purged = await self._store.purge(self._clock.now())
-            await self._tell(purged.endings, _SWEEP)
+            await self._tell(purged.endings, _SWEEP, epoch)
             more = purged.more
         self.recorder.catch_up()
 
@@ -111,16 +114,18 @@ class Endings:
 
     async def _end_tasks_of(self, revocation: Revocation, by: str) -> None:
         if revocation.kind in (AGENT, TENANT):
+            epoch = self._feed.epoch
             while page := await self._store.end_tasks_of(revocation.kind, revocation.id, revocation.cause, self._clock.now()):
-                await self._tell(page, by)
+                await self._tell(page, by, epoch)
+                epoch = self._feed.epoch
 
-    async def _tell(self, endings: Sequence[Ending], by: str) -> None:
+    async def _tell(self, endings: Sequence[Ending], by: str, epoch: str) -> None:
         """Tell the gateways and record. What they cannot be told now is recorded all the same, and not acknowledged."""
         ended = [each for ending in endings for each in (ending, *ending.descendants)]
         try:
             for each in ended:
                 if each.revocation is not None:
-                    await self._feed.publish(each.revocation)
+                    await self._feed.publish(each.revocation, epoch)
         finally:
             for each in ended:
                 if each.first:

@@ -2,18 +2,22 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol, final
 
 from gateway import telemetry
 from gateway.clock import Clock
 from gateway.identity.renewals import Renewals
-from gateway.model import Restoration, Revocation
+from gateway.model import STOPS, Restoration, Revocation
 from gateway.stores.store import Beat, Entry, Store, StoreUnavailableError
 
 HEARTBEAT: Final = 1.0
 """Seconds between two heartbeats."""
 LATELY: Final = 1024
 """How many entries are remembered as delivered; whoever publishes an older one has the store read."""
+
+AHEAD: Final = 0
+"""The number of a revocation that is told ahead: it says nothing of what else is known."""
 
 Between = Callable[[], Awaitable[None]]
 """Waits until a subscriber can take more."""
@@ -38,7 +42,8 @@ class Subscriber(Protocol):
     def revoked(self, revocation: Revocation) -> None:
         """Something is revoked. What is revoked and restored comes in the order of its numbers, none twice in one epoch.
 
-        With a new epoch everything that the store knows comes anew, before the heartbeat that tells the epoch.
+        With a new epoch everything that the store knows comes anew, before the heartbeat that tells the epoch. The end of a
+        task or a token may be told ahead of its place, with the number `AHEAD`: it is in force, and comes again.
         """
         ...
 
@@ -63,6 +68,9 @@ class Feed:
     gateway takes for fresh what it does not know yet. A new subscriber gets keys and all live revocations before its
     first heartbeat. If the store cannot be read, there is no heartbeat. If it knows less than was delivered before, it was
     set back: a new epoch begins, and no token of the old one is accepted.
+
+    What this authority itself has ended its gateways hear from it, and not by way of the store, which may be emptied before
+    it is read.
     """
 
     def __init__(self, store: Store, clock: Clock, *, issuer: str, jwks: Mapping[str, object]) -> None:
@@ -78,6 +86,8 @@ class Feed:
         self._reading = True
         self.epoch = ""
         """The epoch of the store when it was read last; each token carries it, so that it dies with the store's memory."""
+        self._told = ""
+        """The epoch of the last heartbeat."""
         self._renewals = Renewals()
 
     @property
@@ -89,6 +99,7 @@ class Feed:
         """Read the store for the first time; returns its epoch. Raises `StoreUnavailableError`."""
         beat = await self._store.beat()
         self.epoch, self._seq = beat.epoch, beat.seq
+        self._told = beat.epoch
         return beat.epoch
 
     async def subscribe(
@@ -109,14 +120,13 @@ class Feed:
                 seen, at, beat = 0, self._clock.boot(), await self._look()
                 continue
             page = await self._store.revocations(seen)
+            await self._look()  # only in the same epoch is it certain that the page was not that of an emptied store
             if beat.epoch != self.epoch:
                 continue
             self._deliver(page)
             for entry in page:
                 _tell(subscriber, entry)
-                seen = entry.seq
-            if not page and newest == max(self._seq, beat.seq):
-                break
+            seen = page[-1].seq if page else newest  # those that no page has are forgotten, as spent
             if between is not None:
                 await between()
         for task, until in self._renewals.live(self._clock.now()):
@@ -134,7 +144,7 @@ class Feed:
         beat = await self._look()
         if beat.epoch == epoch and beat.seq < seq:
             await self._store.begin_epoch(epoch, seq)
-            await self._read()
+            await self._hear()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Deliver nothing more to it."""
@@ -146,20 +156,29 @@ class Feed:
         for subscriber in self._subscribers:
             subscriber.keys(self.issuer, jwks)
 
-    async def publish(self, entry: Entry) -> None:
+    async def publish(self, entry: Entry, epoch: str) -> None:
         """Deliver what was just stored, at once, after whatever another authority has stored before it.
 
-        A number that was passed already is that of an entry that was delivered, or of a store that was set back and counts
-        anew. Raises `StoreUnavailableError` if that cannot be read now: the next heartbeat delivers it, and until then nobody
-        may take it for delivered.
+        `epoch` is the one that held before it was stored: in another one its number could be that of something else. The end
+        of a task or a token is told first and put in order then. A number that was passed already is that of an entry that
+        was delivered, or of a store that was set back and counts anew. Raises `StoreUnavailableError` if that cannot be read
+        now, or if the store has lost what has to be found there later: until that was asked for again nobody may take it for
+        delivered.
         """
-        if entry.seq == self._seq + 1:
+        if epoch == self.epoch and entry.seq == self._seq + 1:
             self._deliver((entry,))
-        elif (known := self._lately.get(entry.seq)) != entry.mark:
-            if known is not None:  # the number was another's: the store counts anew, and in the same epoch
+        elif epoch != self.epoch or self._lately.get(entry.seq) != entry.mark:
+            lasts = isinstance(entry, Restoration) or entry.kind in STOPS  # and is only good in its order
+            if not lasts:
+                self._tell_all(replace(entry, seq=AHEAD))
+            if epoch == self.epoch and entry.seq in self._lately:  # another's: the store counts anew, and in the same epoch
                 beat = await self._store.beat()
                 await self._store.begin_epoch(self.epoch, max(beat.seq, self._seq) + 1)
-            await self._read()
+            await self._hear()
+            if lasts and epoch != self.epoch and self._lately.get(entry.seq) != entry.mark:
+                raise StoreUnavailableError("the store was emptied or set back, and does not know what it has taken")
+        # The lines to gateways elsewhere are written in this turn of the loop, and what is acknowledged only after them.
+        await self._clock.sleep(0)
 
     def renewed(self, task: str, until: float) -> None:
         """Announce a renewal that was stored and recorded, or take it back; subscribers to come hear of it too, if they can."""
@@ -178,9 +197,7 @@ class Feed:
             self._reading = False
             return
         self._reading = True
-        if beat.epoch == self.epoch:  # otherwise another heartbeat has told the newer epoch
-            for subscriber in self._subscribers:
-                subscriber.beat(beat.epoch, beat.seq, at)
+        self._prove(beat, at)
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -193,16 +210,40 @@ class Feed:
         while True:
             await self._store.changed()
             with suppress(StoreUnavailableError):  # the heartbeat says so
-                await self._read()
+                await self._hear()
+
+    async def _hear(self) -> None:
+        """Read the store between two heartbeats; a new epoch does not wait for the next one."""
+        at = self._clock.boot()
+        beat = await self._read()
+        if beat.epoch != self._told:
+            self._prove(beat, at)
+
+    def _prove(self, beat: Beat, at: float) -> None:
+        if beat.epoch == self.epoch:  # otherwise another heartbeat tells the newer epoch
+            self._told = beat.epoch
+            for subscriber in self._subscribers:
+                subscriber.beat(beat.epoch, beat.seq, at)
 
     async def _read(self) -> Beat:
+        """Deliver what the store holds that was not delivered, up to the number that is returned with the epoch."""
         beat = await self._look()
+        while self._seq < beat.seq:
+            await self._read_pages(beat)
+            again = await self._look()
+            if again.epoch == beat.epoch:  # only so is it certain that no page was that of an emptied store
+                self._seq = max(self._seq, beat.seq)
+                break
+            beat = again
+        return beat
+
+    async def _read_pages(self, beat: Beat) -> None:
         while self._seq < beat.seq and beat.epoch == self.epoch:
             page = await self._store.revocations(self._seq)
             if beat.epoch == self.epoch:
                 self._deliver(page)
-                self._seq = self._seq if page else max(self._seq, beat.seq)
-        return beat
+            if not page:
+                break
 
     async def _look(self) -> Beat:
         """Read epoch and number. What was seen before the read began, the store has to know; else it was set back."""
@@ -226,8 +267,11 @@ class Feed:
                 self._lately[entry.seq] = entry.mark
                 if len(self._lately) > LATELY:
                     del self._lately[next(iter(self._lately))]
-                for subscriber in self._subscribers:
-                    _tell(subscriber, entry)
+                self._tell_all(entry)
+
+    def _tell_all(self, entry: Entry) -> None:
+        for subscriber in self._subscribers:
+            _tell(subscriber, entry)
 
 
 def _tell(subscriber: Subscriber, entry: Entry) -> None:

@@ -36,6 +36,7 @@ local function begin()
   if not epoch then
     epoch = fresh
     call('HSET', key('store'), 'version', VERSION, 'epoch', epoch)
+    call('PUBLISH', key('changed'), me)
   elseif epoch == known and count <= tonumber(before) then
     epoch = fresh
     count = tonumber(before) + 1
