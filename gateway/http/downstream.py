@@ -28,8 +28,8 @@ class Downstream(Sender):
     """The client's side of an exchange. One request at a time; what a client sends ahead waits, bounded."""
 
     __slots__ = ("_ahead", "_early", "_fault", "_full", "_holds", "_house", "_keep", "_life", "_lingering", "_method",
-                 "_patience", "_raw", "_receiver", "_reset", "_waiting", "answered", "answers", "bearer", "body", "deadline",
-                 "meter", "notices", "source")  # fmt: skip
+                 "_patience", "_raw", "_receiver", "_reset", "_waiting", "answered", "answers", "awaited", "bearer", "body",
+                 "deadline", "meter", "notices", "source")  # fmt: skip
 
     def __init__(self, house: House) -> None:
         super().__init__(house.sweep.turn)
@@ -48,6 +48,7 @@ class Downstream(Sender):
         self._reset = False
         """Whether an answer that is cut has to be reset: an HTTP/1.0 client takes any other end for the end of the answer."""
         self.bearer: Principal | None = None  # whose exchange is under way, for those who end it; nothing here reads it
+        self.awaited: Final = house.awaited
         self._early: Final = Early(house.largest_body)
         self._begin_exchange()
 

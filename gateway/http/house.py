@@ -1,5 +1,6 @@
 """What a client connection is given: by its listener on one side, by its upstream on the other; knows the use of neither."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -40,6 +41,8 @@ class House:
         self.turned_away = 0
         """Connections that were one too many."""
         self.connections: Final[set[Downstream]] = set()
+        self.awaited: Final[Counter[str]] = Counter()
+        """How many requests of each agent wait for their bodies, which have to be here before anything is decided."""
         # What every request asks, worked out once.
         self.largest_head: Final = limits.head
         self.largest_body: Final = limits.body

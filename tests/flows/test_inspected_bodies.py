@@ -1,10 +1,13 @@
 """Bodies that rules read: here before the decision, and forwarded as they came."""
 
 import asyncio
+import contextlib
 
 import pytest
 from fakes.clock import SetClock
 from fakes.house import Build, House, get
+
+from gateway.intent.look import AWAITED, AWAITED_OF_ALL
 
 PAYMENTS = {
     "declare": "required\n    when: |\n      intent.name != 'items.write' || request.json.amount <= 100",
@@ -106,6 +109,55 @@ async def test_a_body_that_a_rule_reads_has_to_come_in_time(house: Build) -> Non
     requests, responses = it.exchanges()
     assert len(requests) == len(responses) == 2
     assert {response["ending"] for response in responses} == {"refused", "client_gone"}
+
+
+async def test_bodies_that_never_come_take_nothing_from_others(house: Build) -> None:
+    """One agent's requests wait for their bodies in a bounded number; as they end others have their turn."""
+    it = await house(**{**PAYMENTS, "gateway_limits": "{idle_timeout: 60s}"})
+    token = await it.token()
+    slow = [await it.connect() for _ in range(AWAITED)]
+    for client in slow:
+        await client.send(post(token, length=100))
+    body = b'{"amount": 7}'
+    while (await one_more(it, token)) != 503:
+        await asyncio.sleep(0.01)
+    assert await asked(it, post(token, body=body)) == 200, "what is here whole does not wait"
+    await slow.pop().close()
+    while (await one_more(it, token)) == 503:
+        await asyncio.sleep(0.01)
+    for client in slow:
+        await client.close()
+    await it.stop()
+    requests, responses = it.exchanges()
+    assert len(requests) == len(responses) > AWAITED
+
+
+async def test_bodies_are_awaited_for_only_so_many_agents(house: Build) -> None:
+    """All agents together are bounded as well, and what is over makes room."""
+    it = await house(**PAYMENTS)
+    token = await it.token()
+    awaited = it.doorward.listener.awaited
+    awaited["spiffe://acme.example/others"] = AWAITED_OF_ALL
+    assert await one_more(it, token) == 503
+    awaited["spiffe://acme.example/others"] -= 1
+    assert await one_more(it, token) == 100
+    while awaited.total() >= AWAITED_OF_ALL:
+        await asyncio.sleep(0.01)
+    assert len(awaited) == 1, "an agent that waits for nothing is forgotten"
+
+
+async def one_more(it: House, token: str) -> int:
+    """Ask with a body that comes late; 100 while it is waited for."""
+    client = await it.connect()
+    await client.send(post(token, "Expect: 100-continue", length=100))
+    answer = await client.answer()
+    if answer.status == 100:
+        await client.send(b" ")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                answer = await client.answer()
+    await client.close()
+    return answer.status
 
 
 async def test_what_no_rule_reads_is_not_held(house: Build) -> None:
