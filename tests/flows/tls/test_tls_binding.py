@@ -93,3 +93,14 @@ async def test_without_tls_there_is_no_certificate(house: Build) -> None:
     await client.send(get("/api/items", token))
     answer = await client.answer()
     assert (answer.status, answer.problem["code"]) == (401, "proof_missing")
+
+
+async def test_checklist_7_another_certificate_is_401(secure: Secure, certificates: Certificates) -> None:
+    """RFC 8705 §3: a token whose `x5t#S256` is not that of the connection is `invalid_token`, and nothing is forwarded."""
+    door = await secure()
+    other, _ = shown(certificates, "other.test")
+    token = await token_for(door, Binding(None, "A" * 43))
+    answer = await ask(door, other, f"Authorization: Bearer {token}")
+    assert answer.status == 401
+    assert 'error="invalid_token"' in answer.values("www-authenticate")[0]
+    assert door.upstream.seen == []
