@@ -44,6 +44,7 @@ bench: .venv/.development .venv/serving/.done ## measure steps, one core of Door
 	$(BIN)/python -m benchmarks.revocation
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.live_revocations
+	$(BIN)/python -m benchmarks.continuity
 	$(BIN)/python -m benchmarks.reload
 	$(BIN)/python -m benchmarks.workers
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from benchmarks.peers.doorward import configured, use_compiled
 from benchmarks.scene import AGENT, INTENT, ISSUER, Peer, Scene, end, family, free_port, need
 
 WORKERS = 4
-_AUTHORITY = re.compile(r"(?<=\n)authority:\n.*?(?=\nadmin:)", re.DOTALL)
+AUTHORITY = re.compile(r"(?<=\n)authority:\n.*?(?=\nadmin:)", re.DOTALL)
 
 
 @dataclass
@@ -86,12 +85,10 @@ def two_authorities(scene: Scene, *, compiled: bool) -> Iterator[Installation]:
                     "{sqlite: doorward.db}", f"{{redis: {{url: 'redis://127.0.0.1:{port}/0', folder: .}}}}"
                 ),
             )
-            if made.authorities:
-                shutil.copytree(scene.folder / "first" / "keys", scene.folder / name / "keys")
             made.authorities.append(stack.enter_context(started(peer)))
             beside = make(scene, f"{name}-sidecar", compiled=compiled)
             remote = f"authority: {{remote: 'unix:../{name}/authority.sock', issuer: '{ISSUER}'}}"
-            edit(beside, lambda text, remote=remote: _AUTHORITY.sub(remote, text))
+            edit(beside, lambda text, remote=remote: AUTHORITY.sub(remote, text))
             stack.enter_context(started(beside))
             made.gateways += ({"port": each.port, "process": each.process.pid} for each in (peer, beside))
         yield made
