@@ -9,6 +9,7 @@ from typing import Final, final
 from gateway.authority.ending import Endings
 from gateway.authority.exchange import Exchange, MayHold, Terms
 from gateway.authority.feed import HEARTBEAT, Feed
+from gateway.authority.key_file import KeyFile
 from gateway.authority.key_folder import KeyFolder
 from gateway.authority.lending import Lending
 from gateway.authority.recording import Notes, Recorder
@@ -131,6 +132,7 @@ async def start_authority(
         keys = SigningKeys(
             KeyFolder(store.folder), store, clock, algorithm=rule.signing.algorithm, every=rule.signing.rotate_every,
             lead=max(rule.signing.lead, heard), longest=rule.tokens.max_ttl,
+            file=None if rule.signing.file is None else KeyFile(resolve(rule.signing.file)),
         )  # fmt: skip
         await keys.begin(heard)
         feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks())

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 import orjson
 
 from gateway import telemetry
+from gateway.authority.key_file import KeyFile
 from gateway.authority.key_folder import KeyFolder, Keys, Retired
 from gateway.authority.keys import Algorithm, SigningKey
 from gateway.clock import Clock
@@ -42,9 +43,12 @@ class SigningKeys:
     """The key that signs, those before and after it, and those of other authorities of the same store."""
 
     def __init__(
-        self, folder: KeyFolder, store: Store, clock: Clock, *, algorithm: Algorithm, every: float, lead: float, longest: float
-    ) -> None:
+        self, folder: KeyFolder, store: Store, clock: Clock, *, algorithm: Algorithm, every: float, lead: float, longest: float,
+        file: KeyFile | None = None,
+    ) -> None:  # fmt: skip
         """A key signs for `every` seconds and is published `lead` before; a token lives at most `longest`.
+
+        With a `file` its key is the next one as soon as it is another one.
 
         Raises `DoorwardError` if the keys that were kept cannot be used, or none can be kept.
         """
@@ -55,6 +59,7 @@ class SigningKeys:
         self._every: Final = every
         self._lead: Final = lead
         self._longest: Final = longest
+        self._file: Final = file
         self.on_change: Callable[[Mapping[str, object]], None] = _nobody
         """Told of each new set, before anything is signed by what is new in it."""
         self.on_event: Callable[[Mapping[str, object]], None] = _nobody
@@ -62,7 +67,7 @@ class SigningKeys:
         self._others: dict[str, tuple[Mapping[str, Any], float]] = {}
         self._shared: float | None = None
         kept = folder.load()
-        self._keys = Keys(SigningKey.generate(algorithm), clock.now()) if kept is None else kept
+        self._keys = Keys(self._made(), clock.now()) if kept is None else kept
         if kept is None:
             folder.keep(self._keys)
 
@@ -110,8 +115,11 @@ class SigningKeys:
             raise NotNowError("The next key is published already, and signs soon.")
         if len(self._keys.retired) >= MOST_RETIRED:
             raise NotNowError(f"Tokens of {MOST_RETIRED} old keys are still good; wait until one of them is over.")
-        following = SigningKey.generate(self._algorithm)
-        self._change(replace(self._keys, following=following, starts=None), "published", following)
+        following = self._made()
+        if following.kid == self.current.kid:
+            raise NotNowError("The key comes from a file; put another one there.")
+        retired = tuple(old for old in self._keys.retired if old.jwk["kid"] != following.kid)
+        self._change(Keys(self.current, self._keys.since, following, None, retired), "published", following)
         self._shared = None
         with suppress(StoreUnavailableError):  # its time begins when the other authorities can know it
             await self._share()
@@ -121,8 +129,7 @@ class SigningKeys:
         """Do what is due. Raises `DoorwardError` and `StoreUnavailableError`; the next look goes on from there."""
         self._forget()
         now, keys = self._clock.now(), self._keys
-        due = now >= keys.since + self._every - self._lead or keys.current.algorithm != self._algorithm
-        if keys.following is None and due and len(keys.retired) < MOST_RETIRED:
+        if keys.following is None and self._due(now) and len(keys.retired) < MOST_RETIRED:
             await self.rotate()
         if self._shared is None or now - self._shared >= SHARE_EVERY:
             await self._share()
@@ -145,6 +152,14 @@ class SigningKeys:
                     trouble = str(error)
                     _log.error("keys_not_kept", reason=trouble)
             await self._clock.sleep(LOOK_EVERY)
+
+    def _made(self) -> SigningKey:
+        return SigningKey.generate(self._algorithm) if self._file is None else self._file.read()
+
+    def _due(self, now: float) -> bool:
+        if self._file is not None:
+            return self._file.read().kid != self.current.kid
+        return now >= self._keys.since + self._every - self._lead or self.current.algorithm != self._algorithm
 
     def _exchange(self, following: SigningKey) -> None:
         now, before = self._clock.now(), self._keys.current

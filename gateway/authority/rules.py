@@ -65,6 +65,9 @@ class SigningRule(Config):
     """What it signs with. After a change the next key has it, and tokens of the old one stay good for as long as they live."""
     rotate_every: Annotated[Duration, Field(ge=60)] = 24 * 3600.0
     """How long a key signs until the next one does; `doorward keys rotate` begins it earlier."""
+    file: FileText | None = None
+    """A private key as PEM without a password, mode 0600, that somebody else makes and exchanges; it is read again when it
+    changes. Then `algorithm` is that of the key, and `rotate_every` means nothing. A copy is kept beside the store."""
     lead: Annotated[Duration, Field(ge=1)] = 120.0
     """How long the next key is published before it signs; at least a second longer than `feed.max_staleness` in any case. Who
     reads `/jwks.json` in place of the feed has to look again within this time."""
@@ -73,6 +76,8 @@ class SigningRule(Config):
     def _check_times(self) -> Self:
         if 2 * self.lead > self.rotate_every:
             raise ValueError("expected rotate_every to be at least twice as long as lead")
+        if self.file is not None and (own := sorted(self.model_fields_set & {"algorithm", "rotate_every"})):
+            raise ValueError(f"`{own[0]}` is for keys that are made here, and `file` brings one; remove one of them")
         return self
 
 
