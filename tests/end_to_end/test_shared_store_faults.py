@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from gateway.cli.main import main
 
 STALE = 2.0
 """Seconds after which a gateway that has heard nothing refuses: beyond them no revocation may be unknown anywhere."""
+CUT = 18
+"""How curl ends when an answer breaks off."""
 
 
 @dataclass
@@ -133,6 +136,16 @@ async def test_a_fault_of_the_server_revives_nothing(
     assert main(["audit", "replay", "--within", f"{STALE:g}", "--acknowledged", str(noted), *words]) == 0
 
 
+def told(made: Installation, token: str) -> str:
+    """What a request is answered; nothing if it was under way when the gateway turned stale, which cuts what is open."""
+    try:
+        return made.call("/billing/x", token).body
+    except subprocess.CalledProcessError as error:
+        if error.returncode != CUT:
+            raise
+        return ""
+
+
 async def test_a_frozen_authority_makes_its_sidecar_refuse_and_the_other_go_on(shared: Shared, tmp_path: Path) -> None:
     """SIGSTOP: a sidecar that hears nothing refuses; when its authority goes on it knows what the other one has revoked."""
     shared.serve()
@@ -161,9 +174,7 @@ async def test_a_frozen_authority_makes_its_sidecar_refuse_and_the_other_go_on(s
         os.kill(served.pid, signal.SIGSTOP)
         shared.second.doorward("task", "revoke", gone["task"])
         assert shared.second.call("/billing/x", gone["access_token"]).json["code"] == "token_revoked"
-        await asyncio.to_thread(
-            until, lambda: side.call("/billing/x", lives["access_token"]).body.find("revocations_stale") > 0
-        )
+        await asyncio.to_thread(until, lambda: "revocations_stale" in told(side, lives["access_token"]))
         assert side.call("/billing/x", gone["access_token"]).status in (401, 503)
         os.kill(served.pid, signal.SIGCONT)
         seen = set()
