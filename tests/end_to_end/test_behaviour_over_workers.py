@@ -14,7 +14,7 @@ denials:
 """
 DRIFT = "\ndrift: {refusals: 5, within: 1m, bar: 15m}\n"
 MANY = 40
-"""Connections of which each worker accepts some."""
+"""Connections at once, of which each worker accepts some."""
 
 
 def two_workers(installation: Installation, adds: str, more: str) -> None:
@@ -42,6 +42,11 @@ async def ask(port: int, token: str, method: str, intent: str) -> tuple[int, str
     return int(head.split(" ")[1]), body
 
 
+async def ask_at_once(port: int, token: str, method: str, intent: str) -> list[tuple[int, str]]:
+    """The same many times, all at once, so that no worker is idle for long enough to accept all of them."""
+    return await asyncio.gather(*(ask(port, token, method, intent) for _ in range(MANY)))
+
+
 def logs_with(installation: Installation, text: str) -> int:
     """How many processes have recorded this."""
     return sum(text in file.read_text() for file in (installation.folder / "var").glob("audit*.jsonl"))
@@ -51,10 +56,10 @@ async def test_a_label_from_one_worker_denies_in_the_other(installation: Install
     """The task writes through both until one of them has passed on a read; from then on through none."""
     await asyncio.to_thread(two_workers, installation, "untrusted", DENIAL)
     token = await asyncio.to_thread(installation.token, "billing.read", "billing.write")
-    before = [await ask(installation.port, token, "POST", "billing.write") for _ in range(MANY)]
+    before = await ask_at_once(installation.port, token, "POST", "billing.write")
     assert {status for status, _ in before} == {200}
     assert (await ask(installation.port, token, "GET", "billing.read"))[0] == 200
-    after = [await ask(installation.port, token, "POST", "billing.write") for _ in range(MANY)]
+    after = await ask_at_once(installation.port, token, "POST", "billing.write")
     assert {status for status, _ in after} == {403}
     assert all('"denied"' in body for _, body in after)
     assert installation.end() == 0
@@ -66,12 +71,12 @@ async def test_drift_ends_the_task_in_every_worker(installation: Installation) -
     """Refusals of both count together; then no worker takes the token, and the agent gets no other."""
     await asyncio.to_thread(two_workers, installation, "", DRIFT)
     token = await asyncio.to_thread(installation.token)
-    assert {(await ask(installation.port, token, "GET", "billing.read"))[0] for _ in range(MANY)} == {200}
-    refused = [(await ask(installation.port, token, "POST", "billing.read"))[0] for _ in range(MANY)]
+    assert {status for status, _ in await ask_at_once(installation.port, token, "GET", "billing.read")} == {200}
+    refused = [status for status, _ in await ask_at_once(installation.port, token, "POST", "billing.read")]
     assert set(refused) <= {403, 401}
     assert refused.count(403) >= 5
     async with asyncio.timeout(30):
-        while {(await ask(installation.port, token, "GET", "billing.read"))[0] for _ in range(MANY)} != {401}:
+        while {status for status, _ in await ask_at_once(installation.port, token, "GET", "billing.read")} != {401}:
             await asyncio.sleep(0.01)
     assert (await asyncio.to_thread(installation.doorward, "token", "--intent", "billing.read", check=False)).returncode != 0
     assert installation.end() == 0
