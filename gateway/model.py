@@ -112,7 +112,7 @@ class Upstream:
 
     `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash.
     `networks` holds `public` or CIDRs: where its name may resolve to. `tls` is for an origin with https. `credential`
-    names the entry whose secret is put in; `token_places` are the header names besides Authorization where a task token
+    names the entry whose secret is put in; `token_places` are the places besides Authorization where a task token
     may stand; `emptied` are the headers that steps read and the upstream never sees; `passed` are the response headers
     that only this upstream may send. `scrub` says where the injected secret is masked in its answers: `full`, `headers` or
     `none`. `resource` is its address on the gateway as agents know it, which ends with `prefix` (RFC 9728 §1.2).

@@ -98,7 +98,7 @@ class RequestHead:
         """As it was sent, but `WEBSOCKET` for the upgrade to one."""
         self.upgrade: Handshake | None = None
         """What the request asks to open, if it does; no other upgrade is served."""
-        self.target: Final = target
+        self.target = target
         self.http_1_0 = False
         self.absolute: Absolute | None = None
         """What the target said besides path and query; None for the usual form."""
@@ -115,6 +115,11 @@ class RequestHead:
         """What is kept with its fields, if the very same had come before, so that they were not parsed again."""
         self.kept = False
         """Whether it is remembered for the next time that it comes."""
+
+    def leave_out_of_query(self, query: str | None) -> None:
+        """From now on the query is this one: a token that stood in it is for nobody else to see, in the log or upstream."""
+        target = self.target
+        self.target = Target(target.path, query, target.segments, plain=target.plain)
 
     def query_told(self, names: frozenset[str]) -> tuple[str, ...]:
         """The names in the query, these with their values."""

@@ -27,11 +27,12 @@ def read_pairs(text: str) -> dict[str, list[str]]:
 
 def spelled_otherwise(names: dict[str, list[str]], name: str) -> bool:
     """Whether some server would take another of these names for this one: in other letters, as a list, with a space or dot."""
-    plain = _plain(name)
-    return any(other != name and _plain(other) == plain for other in names)
+    plain = plain_name(name)
+    return any(other != name and plain_name(other) == plain for other in names)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """What a decoded name has in common with all that some server would take for it."""
     return name.partition("[")[0].partition("\0")[0].strip(" \t\r\n+").replace(".", "_").replace(" ", "_").casefold()
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from gateway.errors import Refusal
-from gateway.http.fields import Field
 from gateway.http.head import RequestHead
 from gateway.identity.jose import TokenProblem, read, verify
+from gateway.identity.places import DPOP, the_one_token
 from gateway.identity.standing import ALGORITHMS, Standing
 from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
 from gateway.task_limits import counted, read_limits
@@ -18,11 +18,6 @@ MOST_INTENTS: Final = 256
 SKEW: Final = 30.0
 """Seconds by which an authority's clock may be ahead. Expiry has no leeway at all."""
 
-DPOP: Final = b"DPoP "
-"""Stands before a token that came by that scheme, so that what was verified of it is never taken for a bearer token's."""
-
-_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)").fullmatch
-_BY_PROOF: Final = re.compile(rb"[Dd][Pp][Oo][Pp] +([A-Za-z0-9._~+/-]+=*)").fullmatch
 _CONFIRMATIONS: Final = frozenset(("jkt", "x5t#S256"))
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
@@ -35,7 +30,7 @@ def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> P
     """
     token = head.token
     if token is None:
-        token = head.token = _the_one_token(head, upstream)
+        token = head.token = the_one_token(head, upstream)
     principal = standing.remembered.get(token)
     if principal is None:
         principal = _verified(token, standing)
@@ -57,32 +52,6 @@ def still_good(principal: Principal, standing: Standing) -> Current:
     if not standing.ended.isdisjoint(principal.marks):
         raise Refusal("token_revoked")
     return cast("Current", principal)
-
-
-def _the_one_token(head: RequestHead, upstream: Upstream) -> bytes:
-    """Two filled places are two tokens, and nobody could say which was meant (RFC 6750 §2)."""
-    watched = head.watched
-    found = [field for place in ("authorization", *upstream.token_places) for field in watched.get(place, ()) if field.value]
-    if not found:
-        raise Refusal("token_missing")
-    if len(found) > 1:
-        raise Refusal("request_malformed", "The request carries more than one token.")
-    field = found[0]
-    if field.token is None:
-        field.token = _bare(field)
-    return field.token
-
-
-def _bare(field: Field) -> bytes:
-    if field.name != "authorization":
-        return field.value
-    parts = _BEARER(field.value)
-    if parts is not None:
-        return parts[1]
-    parts = _BY_PROOF(field.value)
-    if parts is None:
-        raise Refusal("token_invalid", "Authorization is not Bearer or DPoP, a space and one token.")
-    return DPOP + parts[1]
 
 
 def _verified(token: bytes, standing: Standing) -> Principal:

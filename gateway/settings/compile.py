@@ -129,8 +129,7 @@ def _same(before: Upstream | None, now: Upstream) -> Upstream:
 def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
     rule = loaded.document.upstreams[name]
     address = rule.address()
-    places = rule.token_places()
-    ours = (*ALWAYS_WATCHED, canonical(loaded.document.gateway.intent_header), *map(canonical, places))
+    ours = (*ALWAYS_WATCHED, canonical(loaded.document.gateway.intent_header), *rule.token_headers())
     withheld = WITHHELD_TO_SCRUB if rule.scrub == "full" or rule.protocol == MCP else ()
     opened = SEALED if rule.protocol == MCP else ()
     return Upstream(
@@ -142,7 +141,7 @@ def _upstream(loaded: Loaded, name: str, injected: Iterable[str]) -> Upstream:
         base_path=address.path,
         protocol=rule.protocol,
         credential=rule.credential,
-        token_places=tuple(map(canonical, places)),
+        token_places=tuple(map(canonical, rule.token_places())),
         # A header that another upstream's secret goes into is watched for all; here it is what it would be without that.
         emptied=frozenset((*ours, *withheld, *opened, *filter(never_forwarded, injected))),
         scrub=rule.scrub,
@@ -230,7 +229,7 @@ def _place_flaws(loaded: Loaded) -> Iterator[Flaw]:
         if intent_header in _injector(rule).places:
             yield loaded.flaw(("credentials", name, "inject"), "agents declare their intent in this header; it holds no secret")
     for name, upstream in loaded.document.upstreams.items():
-        if intent_header in map(canonical, upstream.token_places()):
+        if intent_header in upstream.token_headers():
             yield loaded.flaw(("upstreams", name, "token_in"), "agents declare their intent in this header; it holds no token")
 
 

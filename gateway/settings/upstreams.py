@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.http.fields import PASSABLE, canonical, is_spoken_for
 from gateway.http.tls_rule import FileText
+from gateway.identity.places import BASIC, IN_QUERY
 from gateway.kind import Config, Count, Duration, Rate
 from gateway.policy.rules import Mode
 from gateway.settings.names import Name
@@ -15,6 +16,7 @@ from gateway.settings.web_address import UrlText, WebAddress, read_url
 
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+").fullmatch
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}").fullmatch
+_PARAMETER = re.compile(r"[A-Za-z0-9_.~-]{1,64}").fullmatch
 _ALWAYS_A_PLACE: Final = "authorization"
 
 
@@ -47,6 +49,12 @@ def _check_header(text: str) -> str:
 
 
 def _check_token_place(text: str) -> str:
+    if text == BASIC:
+        return text
+    if text.startswith(IN_QUERY):
+        if _PARAMETER(text.removeprefix(IN_QUERY)) is None:
+            raise ValueError("expected the name of a parameter, such as query:key")
+        return text
     name = _check_header(text)
     if name != _ALWAYS_A_PLACE and is_spoken_for(canonical(name)):
         raise ValueError("this header has another meaning in HTTP or here; name one such as x-api-key")
@@ -133,7 +141,8 @@ class UpstreamRule(Config):
     credential: Name
     """The entry of `credentials` whose secret is put into its requests."""
     token_in: tuple[TokenPlaceText, ...] = ()
-    """Headers besides Authorization where an agent may put the task token, for unmodified SDKs; they are emptied first."""
+    """Where besides Authorization an agent may put the task token, for unmodified SDKs: a header, `basic` (the password of
+    Authorization: Basic) or `query:NAME`, a parameter of the query. Every place is emptied first."""
     passed: tuple[PassedText, ...] = Field(default=(), alias="pass")
     """Response headers otherwise dropped: `alt-svc`, `proxy-authenticate`, `proxy-status`, `set-cookie`, `www-authenticate`."""
     scrub: Literal["full", "headers", "none"] = "full"
@@ -163,5 +172,9 @@ class UpstreamRule(Config):
         return "" if prefix == "/" else prefix
 
     def token_places(self) -> tuple[str, ...]:
-        """The header names besides Authorization where a task token may stand, each once."""
+        """Where besides Authorization a task token may stand, each once."""
         return tuple(dict.fromkeys(name for name in self.token_in if name != _ALWAYS_A_PLACE))
+
+    def token_headers(self) -> tuple[str, ...]:
+        """Those of the places that are headers of their own, in canonical form."""
+        return tuple(canonical(name) for name in self.token_places() if name != BASIC and not name.startswith(IN_QUERY))
