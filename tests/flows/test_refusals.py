@@ -15,15 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fakes.clock import TurnedClock
 from fakes.house import AGENT, SECRET, Build, House, RawClient, ScriptedUpstream, get
 
+from gateway.authority.keys import SigningKey
 from gateway.errors import PROBLEMS
 
 
 def signing_key(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, str]:
     """The authority's own key, to make tokens that differ from its own in one point."""
-    (file,) = (folder / "keys").glob("*.pem")
-    key = serialization.load_pem_private_key(file.read_bytes(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return key, file.stem
+    kept = json.loads((folder / "keys" / "signing.json").read_text())
+    made = SigningKey.from_pem(kept["current"]["private"].encode())
+    assert isinstance(made.private, ec.EllipticCurvePrivateKey)
+    return made.private, made.kid
 
 
 def unsigned(token: str) -> tuple[dict, dict]:

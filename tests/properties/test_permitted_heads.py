@@ -38,13 +38,12 @@ FIELDS = [
 ]
 
 
+NOT_COMPARED = ("recurring", "kept", "query_told", "leave_out_of_query", "target", "watched", "framing")
+
+
 def said(head: RequestHead) -> dict[str, object]:
     """Everything that a step reads; what stands in `traceparent` is read through the trace alone."""
-    told = {
-        name: getattr(head, name)
-        for name in dir(RequestHead)
-        if not name.startswith("_") and name not in ("recurring", "kept", "query_told", "target", "watched", "framing")
-    }
+    told = {name: getattr(head, name) for name in dir(RequestHead) if not name.startswith("_") and name not in NOT_COMPARED}
     told["target"] = (head.target.path, head.target.query, head.target.segments)
     told["framing"] = (head.framing.by, head.framing.length)
     told["watched"] = {
