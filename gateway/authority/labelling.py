@@ -2,6 +2,7 @@
 
 A label is on a task and on its whole family. It is stored first, then every gateway that knows a task of the family is told.
 Only when all have heard it, or must have stopped for want of a line, is it acknowledged to the one that has added it.
+Gateways of other authorities on the same store cannot be told, so there what a gateway is answered holds for one request.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -27,6 +28,11 @@ def unrecorded(_task: str, _labels: frozenset[str]) -> None:
 
 class Families(Protocol):
     """The part of the store that labels need. Every method raises `StoreUnavailableError`."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other authority can add labels."""
+        ...
 
     async def task(self, task: str) -> TaskRow | None:
         """One task, None if unknown."""
@@ -129,7 +135,7 @@ class Labelling:
                 self._record(event.task, new)
         except TaskUnknownError:
             return
-        reply = Labelled(event.number, event.task, " ".join(sorted(labels)))
+        reply = Labelled(event.number, event.task, " ".join(sorted(labels)), int(self._store.alone))
         adding = _Adding(gateway, reply, self._clock.boot() + self._life)
         if isinstance(event, Mark):
             for other, tasks in family.known.items():

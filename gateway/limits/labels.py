@@ -1,7 +1,8 @@
 """The labels of tasks, as one gateway has learnt them and will be told of more; knows neither store nor policy.
 
 What is known of a task is all there is, for the authority tells every gateway that has asked before anybody is told that a
-label was added. So a gateway that has waited for its own label knows that all the others have it too.
+label was added. So a gateway that has waited for its own label knows that all the others have it too. Where several authorities
+share a store none of them knows all gateways: then nothing is kept, and every request that needs the labels asks for them.
 """
 
 from collections.abc import Callable
@@ -79,9 +80,10 @@ class TaskLabels:
         asked = self._asked.get(reply.number)
         if asked is None:
             return
-        if len(self.known) >= MOST_TASKS:
-            del self.known[next(iter(self.known))]
-        self.known[reply.task] = labels
+        if reply.lasts:
+            if len(self.known) >= MOST_TASKS:
+                del self.known[next(iter(self.known))]
+            self.known[reply.task] = labels
         asked.labels = labels
         asked.caller.resume(asked.wait, None)
 

@@ -100,11 +100,15 @@ class Forgot(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """All labels of a task, separated by spaces: the answer to a `Learn` or a `Mark`."""
+    """All labels of a task, separated by spaces: the answer to a `Learn` or a `Mark`.
+
+    `lasts` is 1 if the gateway will be told of what is added later, and 0 if it has to ask again for the next request.
+    """
 
     number: int
     task: str
     labels: str
+    lasts: int
 
 
 class Told(NamedTuple):

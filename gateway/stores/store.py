@@ -331,6 +331,11 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether one authority alone can use the store."""
+        ...
+
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """Add labels to a task and all tasks of its family; returns all that it carries now. Raises `TaskUnknownError`."""
         ...

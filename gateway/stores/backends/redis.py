@@ -246,6 +246,11 @@ class RedisStore:
         found = await self._run("keys", until, now, *words, kept=bool(mine))
         return {name.decode(): (text.decode(), float(end)) for name, text, end in found}
 
+    @property
+    def alone(self) -> bool:
+        """See `Store.alone`."""
+        return False
+
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """See `Store.label`."""
         return frozenset(label.decode() for label in await self._write("label", task, *added, of=task))

@@ -172,6 +172,11 @@ class SqliteStore:
         """See `Store.keys`: nobody else uses the file."""
         return {name: (text, until) for name, text in mine.items() if now < until}
 
+    @property
+    def alone(self) -> bool:
+        """See `Store.alone`."""
+        return True
+
     async def label(self, task: str, added: Iterable[str]) -> frozenset[str]:
         """See `Store.label`."""
         names = tuple(added)

@@ -24,6 +24,7 @@ class MemoryFamilies:
 
     parents: dict[str, str | None] = field(default_factory=dict)
     kept: dict[str, frozenset[str]] = field(default_factory=dict)
+    alone: bool = True
 
     async def task(self, task: str) -> TaskRow | None:
         if task not in self.parents:
@@ -205,6 +206,22 @@ async def test_a_request_waits_only_so_long() -> None:
     assert house.wires[0].leases.labels._asked == {}
 
 
+async def test_where_authorities_share_a_store_every_request_asks() -> None:
+    """None of them can tell the gateways of another, so a label that came through another counts for the next request."""
+    here, there = House("a"), House("b")
+    there.families = here.families
+    here.families.alone = False
+    there.lending = Lending(MemoryCounts(), there.clock, max_task=3600.0, max_staleness=STALENESS, families=here.families)
+    there.wires = [Wire("b", there.lending, there.clock)]
+    assert await here.learn(0, "root") == frozenset()
+    assert await there.learn(0, "root") == frozenset()
+    adding = there.adding(0, "child", "untrusted")
+    await there.settle()
+    assert adding.outcome == "done"
+    assert await here.learn(0, "root") == {"untrusted"}
+    assert here.wires[0].leases.labels.known == {}
+
+
 async def test_families_are_remembered_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """For another one there is no answer, rather than one that would not stay true."""
     monkeypatch.setattr(module, "FAMILIES", 1)
@@ -225,7 +242,7 @@ def test_a_gateway_knows_only_so_many_tasks(monkeypatch: pytest.MonkeyPatch) -> 
     for number, task in enumerate("abc", 1):
         caller = Caller()
         caller.drive(known.of(task, caller))
-        known.hear(Labelled(number, task, "x"))
+        known.hear(Labelled(number, task, "x", 1))
     assert known.known == {"b": {"x"}, "c": {"x"}}
     known.hear(Told(7, "a", "y"))
     assert "a" not in known.known
