@@ -56,9 +56,12 @@ def mint(scene: Scene, count: int) -> Iterator[str]:
     keys = KeyFolder(scene.folder / "doorward").load()
     maker = TokenMaker(keys, issuer=claims["iss"], audience=claims["aud"], prefix="dwt_")
     mark = time.time_ns()
-    for number in range(count):
-        issued = IssuedToken(f"{mark:020x}{number:012x}", task.id, claims["exp"])
-        yield maker.mint(issued, task, task.intents, policy=claims["policy"], epoch=claims["epoch"], now=claims["iat"])
+    with asyncio.Runner() as runner:
+        for number in range(count):
+            issued = IssuedToken(f"{mark:020x}{number:012x}", task.id, claims["exp"])
+            yield runner.run(
+                maker.mint(issued, task, task.intents, policy=claims["policy"], epoch=claims["epoch"], now=claims["iat"])
+            )
 
 
 def mint_into(scene: Scene, file: Path, count: int) -> None:

@@ -1,6 +1,7 @@
 """Puts the authority together and runs its heart; knows every part of it and nothing of HTTP."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +15,11 @@ from gateway.authority.key_folder import KeyFolder
 from gateway.authority.lending import Lending
 from gateway.authority.recording import Notes, Recorder
 from gateway.authority.rotation import SigningKeys
-from gateway.authority.rules import AuthorityRule
+from gateway.authority.rules import AuthorityRule, VaultRule
 from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.authority.tokens import TokenMaker
+from gateway.authority.vault import Vault
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
 from gateway.stores.backends import BACKENDS
@@ -30,7 +32,7 @@ _SWEEP: Final = 15.0
 class Authority:
     """A started authority: its feed beats, its store is open."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is one part of an authority
         self,
         *,
         store: Store,
@@ -41,6 +43,7 @@ class Authority:
         lending: Lending,
         stops: Stops,
         endings: Endings,
+        vault: Vault | None = None,
     ) -> None:
         """Made by `start_authority`."""
         self.keys: Final = keys
@@ -52,6 +55,7 @@ class Authority:
         self.store: Final = store
         self.endings: Final = endings
         self._recorder = endings.recorder
+        self._vault = vault
         self._running: list[asyncio.Task[None]] = []
 
     def run(self, clock: Clock) -> None:
@@ -65,6 +69,8 @@ class Authority:
             (self.keys.run(), "signing keys"),
         )
         self._running = [clock.spawn(work, name) for work, name in parts]
+        if self._vault is not None:
+            self._running.append(clock.spawn(self._vault.run(clock), "vault"))
 
     @property
     def unrecorded(self) -> int:
@@ -99,6 +105,8 @@ class Authority:
             with suppress(asyncio.CancelledError):
                 await task
         self._recorder.catch_up()
+        if self._vault is not None:
+            await self._vault.close()
         await self.store.close()
 
     async def _sweep(self, clock: Clock) -> None:
@@ -106,6 +114,14 @@ class Authority:
             with suppress(StoreUnavailableError):  # the heartbeat says so already
                 await self.endings.expire()
             await clock.sleep(_SWEEP)
+
+
+def _vault(rule: VaultRule, resolve: Callable[[str], Path]) -> Vault:
+    try:
+        tls = None if rule.ca is None else ssl.create_default_context(cafile=resolve(rule.ca))
+    except (OSError, ssl.SSLError):
+        raise DoorwardError(f"{resolve(rule.ca or '')} holds no certificates that the vault could be checked by") from None
+    return Vault(rule.url, rule.mount, rule.key, resolve(rule.token.file), tls)
 
 
 async def start_authority(
@@ -125,14 +141,18 @@ async def start_authority(
     stops; `resolve` finds a path relative to the configuration.
     """
     store = BACKENDS[rule.store.name].build(rule.store.config, resolve=resolve, clock=clock)
+    vault = None if rule.signing.vault is None else _vault(rule.signing.vault, resolve)
     try:
         await store.open()
+        if vault is not None:
+            with suppress(DoorwardError):  # a first start says so; what was kept can be verified without the vault
+                await vault.look()
         # A gateway that has not heard of a new key by then refuses everything as stale.
         heard = max_staleness + HEARTBEAT
         keys = SigningKeys(
-            KeyFolder(store.folder), store, clock, algorithm=rule.signing.algorithm, every=rule.signing.rotate_every,
+            KeyFolder(store.folder, vault), store, clock, algorithm=rule.signing.algorithm, every=rule.signing.rotate_every,
             lead=max(rule.signing.lead, heard), longest=rule.tokens.max_ttl,
-            file=None if rule.signing.file is None else KeyFile(resolve(rule.signing.file)),
+            source=vault if rule.signing.file is None else KeyFile(resolve(rule.signing.file)),
         )  # fmt: skip
         await keys.begin(heard)
         feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks())
@@ -140,9 +160,13 @@ async def start_authority(
         await feed.start()
     except StoreUnavailableError as error:
         await store.close()
+        if vault is not None:
+            await vault.close()
         raise DoorwardError(f"the store cannot be used: {error}") from None
     except BaseException:
         await store.close()
+        if vault is not None:
+            await vault.close()
         raise
     recorder = Recorder(notes)
     keys.on_event = lambda members: recorder.after_ending("key", {"tenant": tenant, **members})
@@ -180,6 +204,7 @@ async def start_authority(
         lending=lending,
         stops=stops,
         endings=endings,
+        vault=vault,
     )
     authority.run(clock)
     return authority

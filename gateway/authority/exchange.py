@@ -13,6 +13,7 @@ from gateway.authority.drafts import Asked, Draft, Drafts, check_grounds, check_
 from gateway.authority.ending import Endings
 from gateway.authority.feed import Feed
 from gateway.authority.grounds import OWN, UNBOUNDED, Bounds, Grounds, Resource
+from gateway.authority.keys import UnsignedError
 from gateway.authority.recording import Recorder
 from gateway.authority.refused import (
     INVALID_GRANT,
@@ -145,7 +146,7 @@ class Exchange:
         task, allowance = self._allowed(draft)
         self._check_proof(allowance, grounds)
         trace = IssuedToken(self._clock.identifier(), task.id, self._expiry(now, task, ends_of(agent, grounds), allowance))
-        token = self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
+        token = await self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
         await self._keep(task, trace)
         try:
             self._recorder.before_giving("task", {"event": "opened", **_facts(task), "policy": task.policy})
@@ -211,7 +212,7 @@ class Exchange:
         if now >= task.ends:
             raise _ended("expired")
         trace = IssuedToken(self._clock.identifier(), task.id, self._expiry(now, task, ends_of(agent, grounds), allowance))
-        token = self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
+        token = await self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
         try:
             await self._store.issue(trace, now)
         except TaskEndedError as error:
@@ -274,16 +275,18 @@ class Exchange:
                 INVALID_PROOF, "These intents come only in a bound token: send a DPoP proof, or show a client certificate."
             )
 
-    def _sign(
+    async def _sign(
         self, trace: IssuedToken, task: TaskRow, intents: tuple[str, ...], allowance: Allowance, now: float,
         narrowed: Narrowed,
     ) -> str:  # fmt: skip
         try:
-            return self._maker.mint(
+            return await self._maker.mint(
                 trace, task, intents, policy=allowance.policy, epoch=self._feed.epoch, now=now, narrowed=narrowed
             )
         except TokenTooLargeError:
             raise RefusedError(INVALID_SCOPE, "A token cannot hold so many intents; ask for fewer.") from None
+        except UnsignedError:
+            raise Refusal("signing_unavailable") from None
 
     def _token_facts(
         self, event: str, trace: IssuedToken, task: TaskRow, intents: tuple[str, ...], allowance: Allowance

@@ -16,6 +16,8 @@ LARGEST: Final = 64 * 1024
 class KeyFile:
     """A private key as PEM without a password, of any of the algorithms that task tokens are signed with."""
 
+    elsewhere = "The key comes from a file; put another one there."
+
     def __init__(self, path: Path) -> None:
         """Nothing is read yet."""
         self._path: Final = path

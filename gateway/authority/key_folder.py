@@ -13,7 +13,8 @@ from typing import Any, Final, final
 
 import orjson
 
-from gateway.authority.keys import SigningKey
+from gateway.authority.keys import Signer, SigningKey
+from gateway.authority.vault import Vault
 from gateway.errors import DoorwardError
 
 _FOLDER: Final = "keys"
@@ -40,9 +41,9 @@ class Keys:
     on its having been published.
     """
 
-    current: SigningKey
+    current: Signer
     since: float
-    following: SigningKey | None = None
+    following: Signer | None = None
     starts: float | None = None
     retired: tuple[Retired, ...] = ()
 
@@ -51,8 +52,9 @@ class Keys:
 class KeyFolder:
     """The folder `keys` beside the store; nothing is kept if there is no such place."""
 
-    def __init__(self, beside: Path | None) -> None:
-        """`beside` is what else the installation keeps; None if nothing of it survives."""
+    def __init__(self, beside: Path | None, vault: Vault | None = None) -> None:
+        """`beside` is what else the installation keeps, None if nothing of it survives; `vault` has keys that are not here."""
+        self._vault: Final = vault
         self._folder: Final = None if beside is None else beside / _FOLDER
 
     def load(self) -> Keys | None:
@@ -69,7 +71,7 @@ class KeyFolder:
             if not file.exists():
                 return None
             _check_private(file, "600")
-            return _read(file)
+            return _read(file, self._vault)
         except OSError as error:
             raise DoorwardError(f"the signing keys in {self._folder} cannot be used: {error.strerror}") from None
 
@@ -93,21 +95,21 @@ class KeyFolder:
 
 def _written(keys: Keys) -> Mapping[str, object]:
     return {
-        "current": {"private": keys.current.pem(), "since": keys.since},
-        "following": None if keys.following is None else {"private": keys.following.pem(), "starts": keys.starts},
+        "current": {**keys.current.kept(), "since": keys.since},
+        "following": None if keys.following is None else {**keys.following.kept(), "starts": keys.starts},
         "retired": [{"jwk": retired.jwk, "until": retired.until} for retired in keys.retired],
     }
 
 
-def _read(file: Path) -> Keys:
+def _read(file: Path, vault: Vault | None) -> Keys:
     try:
         with file.open("rb") as opened:
             found: dict[str, Any] = orjson.loads(opened.read(LARGEST))
         current, following = found["current"], found["following"]
         return Keys(
-            SigningKey.from_pem(current["private"].encode()),
+            _signer(current, vault),
             float(current["since"]),
-            None if following is None else SigningKey.from_pem(following["private"].encode()),
+            None if following is None else _signer(following, vault),
             None if following is None or following["starts"] is None else float(following["starts"]),
             tuple(Retired(dict(each["jwk"]), float(each["until"])) for each in found["retired"]),
         )
@@ -115,6 +117,14 @@ def _read(file: Path) -> Keys:
         raise DoorwardError(
             f"{file} holds no usable signing keys; restore it, or remove it: tokens they have signed are refused then"
         ) from None
+
+
+def _signer(kept: Mapping[str, Any], vault: Vault | None) -> Signer:
+    if "version" not in kept:
+        return SigningKey.from_pem(kept["private"].encode())
+    if vault is None:
+        raise DoorwardError("the key that signs is in a vault; name it in authority.signing.vault, or remove keys/signing.json")
+    return vault.restored(int(kept["version"]), dict(kept["jwk"]))
 
 
 def _check_private(path: Path, mode: str) -> None:

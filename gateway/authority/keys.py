@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, Protocol, TypeAlias, final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,6 +28,47 @@ _MADE: Final[Mapping[Algorithm, Callable[[], PrivateKey]]] = {
 }
 
 
+class UnsignedError(Exception):
+    """Nothing could be signed now; the text says why, and may be shown to whoever asked."""
+
+
+class Signer(Protocol):
+    """What signs task tokens, by one key and algorithm, wherever the private half is."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The one that it signs with."""
+
+    @property
+    def jwk(self) -> Mapping[str, str]:
+        """The public half."""
+
+    @property
+    def kid(self) -> str:
+        """The thumbprint of the public half."""
+
+    @property
+    def verification(self) -> VerificationKey:
+        """The public half, to verify with."""
+
+    def kept(self) -> Mapping[str, object]:
+        """What the authority's private file keeps of it."""
+
+    async def signed(self, kind: str, claims: Mapping[str, object]) -> str:
+        """A JWT in compact form (RFC 7515 §7.1); `kind` is its `typ`. Raises `UnsignedError`."""
+
+
+class KeySource(Protocol):
+    """Where somebody else exchanges the key."""
+
+    @property
+    def elsewhere(self) -> str:
+        """A sentence on where it is exchanged."""
+
+    def read(self) -> Signer:
+        """The key that is there now. Raises `DoorwardError`."""
+
+
 @final
 class SigningKey:
     """A key pair, and the only signer of its `kid`. The private half is shown to nobody else."""
@@ -35,7 +76,7 @@ class SigningKey:
     def __init__(self, private: PrivateKey) -> None:
         """Raises `ValueError` for what is no key on P-256, no Ed25519 key and no RSA key of 2048 to 8192 bits."""
         self.private: Final = private
-        self.algorithm: Final = _algorithm_of(private)
+        self.algorithm: Final = algorithm_of(private)
         self.jwk: Final = public_jwk(private.public_key(), self.algorithm)
         self.kid: Final = self.jwk["kid"]
         self.verification: Final = VerificationKey(self.kid, self.algorithm, private.public_key())
@@ -69,6 +110,14 @@ class SigningKey:
         """A JWT of these claims in compact form (RFC 7515 §7.1); `kind` is its `typ`."""
         signed = signing_input(self.algorithm, self.kid, kind, claims)
         return b".".join((signed, base64url(_signature(self.private, signed)))).decode()
+
+    async def signed(self, kind: str, claims: Mapping[str, object]) -> str:
+        """See `Signer`; nothing is waited for."""
+        return self.sign(kind, claims)
+
+    def kept(self) -> Mapping[str, object]:
+        """What the file of the authority's keys holds of it: the private half."""
+        return {"private": self.pem()}
 
     def jwks(self) -> Mapping[str, object]:
         """The public half alone as a JWK set (RFC 7517 §5)."""
@@ -105,10 +154,11 @@ def base64url(octets: bytes) -> bytes:
     return urlsafe_b64encode(octets).rstrip(b"=")
 
 
-def _algorithm_of(private: PrivateKey) -> Algorithm:
-    if isinstance(private, rsa.RSAPrivateKey):
+def algorithm_of(private: PrivateKey | PublicKey) -> Algorithm:
+    """What a key signs with. Raises `ValueError` for another curve than P-256."""
+    if isinstance(private, rsa.RSAPrivateKey | rsa.RSAPublicKey):
         return "RS256"
-    if isinstance(private, ed25519.Ed25519PrivateKey):
+    if isinstance(private, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
         return "EdDSA"
     if not isinstance(private.curve, ec.SECP256R1):
         raise ValueError(f"it is no key for {', '.join(_MADE)}")  # noqa: TRY004 a curve is no type

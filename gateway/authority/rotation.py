@@ -12,9 +12,8 @@ from typing import Any, Final, final
 import orjson
 
 from gateway import telemetry
-from gateway.authority.key_file import KeyFile
 from gateway.authority.key_folder import KeyFolder, Keys, Retired
-from gateway.authority.keys import Algorithm, SigningKey
+from gateway.authority.keys import Algorithm, KeySource, Signer, SigningKey
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
 from gateway.identity.jose import VerificationKey
@@ -44,11 +43,11 @@ class SigningKeys:
 
     def __init__(
         self, folder: KeyFolder, store: Store, clock: Clock, *, algorithm: Algorithm, every: float, lead: float, longest: float,
-        file: KeyFile | None = None,
+        source: KeySource | None = None,
     ) -> None:  # fmt: skip
         """A key signs for `every` seconds and is published `lead` before; a token lives at most `longest`.
 
-        With a `file` its key is the next one as soon as it is another one.
+        With a `source` its key is the next one as soon as it is another one.
 
         Raises `DoorwardError` if the keys that were kept cannot be used, or none can be kept.
         """
@@ -59,7 +58,7 @@ class SigningKeys:
         self._every: Final = every
         self._lead: Final = lead
         self._longest: Final = longest
-        self._file: Final = file
+        self._source: Final = source
         self.on_change: Callable[[Mapping[str, object]], None] = _nobody
         """Told of each new set, before anything is signed by what is new in it."""
         self.on_event: Callable[[Mapping[str, object]], None] = _nobody
@@ -72,7 +71,7 @@ class SigningKeys:
             folder.keep(self._keys)
 
     @property
-    def current(self) -> SigningKey:
+    def current(self) -> Signer:
         """The one that signs."""
         return self._keys.current
 
@@ -117,7 +116,7 @@ class SigningKeys:
             raise NotNowError(f"Tokens of {MOST_RETIRED} old keys are still good; wait until one of them is over.")
         following = self._made()
         if following.kid == self.current.kid:
-            raise NotNowError("The key comes from a file; put another one there.")
+            raise NotNowError("The next key is the one that signs." if self._source is None else self._source.elsewhere)
         retired = tuple(old for old in self._keys.retired if old.jwk["kid"] != following.kid)
         self._change(Keys(self.current, self._keys.since, following, None, retired), "published", following)
         self._shared = None
@@ -153,15 +152,15 @@ class SigningKeys:
                     _log.error("keys_not_kept", reason=trouble)
             await self._clock.sleep(LOOK_EVERY)
 
-    def _made(self) -> SigningKey:
-        return SigningKey.generate(self._algorithm) if self._file is None else self._file.read()
+    def _made(self) -> Signer:
+        return SigningKey.generate(self._algorithm) if self._source is None else self._source.read()
 
     def _due(self, now: float) -> bool:
-        if self._file is not None:
-            return self._file.read().kid != self.current.kid
+        if self._source is not None:
+            return self._source.read().kid != self.current.kid
         return now >= self._keys.since + self._every - self._lead or self.current.algorithm != self._algorithm
 
-    def _exchange(self, following: SigningKey) -> None:
+    def _exchange(self, following: Signer) -> None:
         now, before = self._clock.now(), self._keys.current
         retired = Retired(before.jwk, now + self._longest + SECONDS_PAST_USE)
         self._change(Keys(following, now, retired=(*self._keys.retired, retired)), "signs", following)
@@ -174,7 +173,7 @@ class SigningKeys:
             self._folder.keep(self._keys)
             self.on_change(self.jwks())
 
-    def _change(self, keys: Keys, event: str, key: SigningKey) -> None:
+    def _change(self, keys: Keys, event: str, key: Signer) -> None:
         self._folder.keep(keys)
         self._keys = keys
         self.on_change(self.jwks())

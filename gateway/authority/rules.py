@@ -58,6 +58,39 @@ class TokensRule(Config):
         return self
 
 
+def _check_vault(text: str) -> str:
+    parts = urlsplit(text)
+    loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or "@" in parts.netloc or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise ValueError("expected https:// and the address of the vault; http:// only on this host")
+    return text
+
+
+_VaultName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")]
+
+
+class VaultTokenRule(Config):
+    """Where the token for the vault is."""
+
+    file: FileText
+    """A file of mode 0600 with nothing but the token; it is read for each request, so another one may be put there."""
+
+
+class VaultRule(Config):
+    """A key of the transit engine of OpenBao or Vault, which never leaves it."""
+
+    url: Annotated[str, AfterValidator(_check_vault)]
+    """The address of the vault."""
+    key: _VaultName
+    """The name of a key of type ecdsa-p256, ed25519, or rsa-2048 and longer."""
+    mount: _VaultName = "transit"
+    """Where the engine is mounted."""
+    token: VaultTokenRule
+    """What Doorward shows to the vault; it has to read the key and to sign with it."""
+    ca: FileText | None = None
+    """Certificates as PEM that the vault's is checked by; those of the system if it is left out."""
+
+
 class SigningRule(Config):
     """The key that signs task tokens, and how it is exchanged. It is made at the first start and kept beside the store."""
 
@@ -68,6 +101,8 @@ class SigningRule(Config):
     file: FileText | None = None
     """A private key as PEM without a password, mode 0600, that somebody else makes and exchanges; it is read again when it
     changes. Then `algorithm` is that of the key, and `rotate_every` means nothing. A copy is kept beside the store."""
+    vault: VaultRule | None = None
+    """The key is in a vault, which signs each token. Its new version is the next key, found within 30 seconds."""
     lead: Annotated[Duration, Field(ge=1)] = 120.0
     """How long the next key is published before it signs; at least a second longer than `feed.max_staleness` in any case. Who
     reads `/jwks.json` in place of the feed has to look again within this time."""
@@ -76,8 +111,12 @@ class SigningRule(Config):
     def _check_times(self) -> Self:
         if 2 * self.lead > self.rotate_every:
             raise ValueError("expected rotate_every to be at least twice as long as lead")
-        if self.file is not None and (own := sorted(self.model_fields_set & {"algorithm", "rotate_every"})):
-            raise ValueError(f"`{own[0]}` is for keys that are made here, and `file` brings one; remove one of them")
+        if self.file is not None and self.vault is not None:
+            raise ValueError("there is one key: remove `file` or `vault`")
+        if (self.file is not None or self.vault is not None) and (
+            own := sorted(self.model_fields_set & {"algorithm", "rotate_every"})
+        ):
+            raise ValueError(f"`{own[0]}` is for keys that are made here, and `file` or `vault` brings one; remove one of them")
         return self
 
 

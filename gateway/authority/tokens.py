@@ -102,11 +102,11 @@ class TokenMaker:
         self._audience = audience
         self._prefix = prefix
 
-    def mint(
+    async def mint(
         self, issued: IssuedToken, task: TaskRow, intents: tuple[str, ...], *, policy: str, epoch: str, now: float,
         narrowed: Narrowed = EVERYWHERE,
     ) -> str:  # fmt: skip
-        """The token of a task for some of its intents. Raises `TokenTooLargeError`."""
+        """The token of a task for some of its intents. Raises `TokenTooLargeError` and `UnsignedError`."""
         claims: dict[str, object] = {
             "iss": self._issuer,
             "aud": self._audience if narrowed.resource is None else [self._audience, narrowed.resource],
@@ -131,7 +131,7 @@ class TokenMaker:
             claims["agent_claims"] = dict(narrowed.claims)
         if narrowed.binding is not None:
             claims["cnf"] = confirmation(narrowed.binding)
-        signed = self._keys.current.sign(TYPE, claims)
+        signed = await self._keys.current.signed(TYPE, claims)
         if len(signed) > TOKEN_BYTES:
             raise TokenTooLargeError
         return self._prefix + signed

@@ -36,7 +36,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def keys_of(tmp_path: Path, store: Store, clock: StillClock) -> SigningKeys:
     file = KeyFile(tmp_path / "signing.pem")
-    return SigningKeys(KeyFolder(tmp_path), store, clock, algorithm="ES256", every=1e9, lead=LEAD, longest=900.0, file=file)
+    return SigningKeys(KeyFolder(tmp_path), store, clock, algorithm="ES256", every=1e9, lead=LEAD, longest=900.0, source=file)
 
 
 async def test_another_key_in_the_file_signs_after_it_was_published(tmp_path: Path, store: Store) -> None:
