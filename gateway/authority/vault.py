@@ -7,6 +7,7 @@ import os
 import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -29,8 +30,8 @@ AT_ONCE: Final = 64
 """How many signatures are waited for at a time; whoever asks for a further one is told to come again."""
 TOKEN_BYTES: Final = 16 * 1024
 """Of a larger file of the vault's token the rest is not read."""
-_OK: Final = 200
-_DENIED: Final = 403
+
+
 _OPTIONS: Final[Mapping[Algorithm, Mapping[str, object]]] = {
     "ES256": {"hash_algorithm": "sha2-256", "marshaling_algorithm": "jws"},
     "EdDSA": {"marshaling_algorithm": "jws"},
@@ -157,9 +158,9 @@ class Vault:
             timeout=PATIENCE,
             tls=self._tls,
         )
-        if answer.status == _DENIED:
+        if answer.status == HTTPStatus.FORBIDDEN:
             raise DoorwardError(f"the vault denies {method} {path}: the token in {self._token} is wrong, over or may not")
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             raise DoorwardError(f"the vault answers {method} {path} with status {answer.status}")
         found = answer.json()
         if not isinstance(found, dict):

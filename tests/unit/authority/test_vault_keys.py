@@ -1,65 +1,30 @@
 """Signing by a real vault: each algorithm, its rotation, a wrong token, and the vault being away."""
 
 import asyncio
-import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.authority import StillClock, build_store
+from fakes.bao import ROOT, Bao, serving_bao
 
+from gateway.authority import vault as module
 from gateway.authority.key_folder import KeyFolder
 from gateway.authority.keys import UnsignedError
 from gateway.authority.rotation import SigningKeys
-from gateway.authority.vault import Vault
+from gateway.authority.vault import AT_ONCE, TOKEN_BYTES, Vault
 from gateway.errors import DoorwardError
-from gateway.fetch import Fetch, FetchError
 from gateway.identity.jose import read, verify
 
-ROOT = "root-of-the-test"
 LEAD = 120.0
-
-
-class Bao:
-    """A development server of OpenBao, and requests of its operator."""
-
-    def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = process
-
-    async def post(self, path: str, body: object) -> None:
-        async with Fetch() as fetch:
-            answer = await fetch.request("POST", f"{self.url}/v1/{path}", json=body, headers={"X-Vault-Token": ROOT})
-        assert answer.status in (200, 204)
 
 
 @pytest.fixture
 async def bao(tmp_path: Path) -> AsyncIterator[Bao]:
     """A real one, with the transit engine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "bao"), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT}",
-        f"-dev-listen-address=127.0.0.1:{port}", env={**os.environ, "HOME": str(tmp_path)},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        made = Bao(port, process)
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    await made.post("sys/mounts/transit", {"type": "transit"})
-                    break
-                except (FetchError, AssertionError):
-                    await asyncio.sleep(0.2)
+    async with serving_bao(tmp_path) as made:
         yield made
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.parametrize(("kind", "algorithm"), [("ecdsa-p256", "ES256"), ("ed25519", "EdDSA"), ("rsa-2048", "RS256")])
@@ -105,3 +70,42 @@ async def test_a_vault_signs_and_its_next_version_follows(tmp_path: Path, bao: B
         verify(jws, key)
     await vault.close()
     await store.close()
+
+
+async def test_a_vault_that_is_silent_holds_up_only_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for a bounded time, and one more is told to come again at once."""
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    secret = tmp_path / "token"
+    secret.touch(0o600)
+    secret.write_text(ROOT)
+    silent = socket.create_server(("127.0.0.1", 0), backlog=2 * AT_ONCE)
+    vault = Vault(f"http://127.0.0.1:{silent.getsockname()[1]}", "transit", "tasks", secret, None)
+    waiting = [asyncio.create_task(vault.sign(1, "ES256", b"x")) for _ in range(AT_ONCE)]
+    await asyncio.sleep(0)
+    with pytest.raises(UnsignedError, match="are being waited for"):
+        await vault.sign(1, "ES256", b"x")
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in ended} == {UnsignedError}
+    await vault.close()
+    silent.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        (ROOT, 0o644, "is open to other users"),
+        ("two words", 0o600, "holds no token of a vault"),
+        ("", 0o600, "holds no token of a vault"),
+        ("x" * TOKEN_BYTES + " y", 0o600, "cannot be reached|cannot reach|refused"),
+    ],
+)
+async def test_a_token_that_cannot_be_used_is_told(tmp_path: Path, text: str, mode: int, told: str) -> None:
+    """Before anything is sent; and what was in the file is in no error."""
+    secret = tmp_path / "token"
+    secret.write_text(text)
+    secret.chmod(mode)
+    vault = Vault("http://127.0.0.1:1", "transit", "tasks", secret, None)
+    with pytest.raises(DoorwardError, match=told) as raised:
+        await vault.look()
+    assert not text or text not in str(raised.value)
+    await vault.close()
