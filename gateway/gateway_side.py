@@ -8,14 +8,15 @@ from typing import Any, Final, final
 from gateway.credentials.obtain import Credentials
 from gateway.ground import Ground
 from gateway.handle_request import handle_request
-from gateway.http.bound import Bound
+from gateway.http.bound import Bound, bind_address
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import response_vocabulary
-from gateway.http.listener import Listener
+from gateway.http.listener import BACKLOG, Listener
 from gateway.http.memory import Memory
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
+from gateway.http.turns import Sharing, Turns
 from gateway.http.waiting import Wait
 from gateway.identity.cuts import Cuts
 from gateway.identity.nonces import Nonces
@@ -39,14 +40,18 @@ Lend = Callable[[Leases], Awaitable[Lender]]
 class GatewaySide:
     """Everything that a request passes. Start once, stop once; all that was started stops in reverse."""
 
-    def __init__(self, ground: Ground, bound: Sequence[Bound] = (), share: Share | None = None) -> None:
+    def __init__(
+        self, ground: Ground, bound: Sequence[Bound] = (), share: Share | None = None, sharing: Sharing | None = None
+    ) -> None:
         """Nothing is opened yet. It listens on the sockets of `bound`, or on the addresses of the configuration.
 
-        `share` is what it remembers proofs with, beside other processes of the same gateway.
+        `share` is what it remembers proofs with, beside other processes of the same gateway, and `sharing` what it takes
+        turns with when they accept.
         """
         self._ground: Final = ground
         self._bound: Final = bound
         self._share: Final = share or alone()
+        self._sharing: Final = sharing
         self._started: Final = AsyncExitStack()
         self.leases: Final = Leases(ground.clock)
         self.sweep: Final = Sweep()
@@ -160,17 +165,24 @@ class GatewaySide:
     async def _listen(self) -> Listener:
         ground, document = self._ground, self._ground.loaded.document
         tls = ground.live("gateway", document.gateway.tls)
-        listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls)
+        turns = None
+        if self._sharing is not None:
+            turns = Turns(self._sharing)
+            self._started.callback(turns.close)
+        listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls, turns)
         cuts = Cuts(self.standing, listener.connections, ground.clock)
         for work, name in ((self.sweep.run(ground.clock), "deadlines"), (cuts.run(), "cuts")):
             self._started.callback(ground.clock.spawn(work, name).cancel)
         self._started.push_async_callback(listener.drain)
-        for each in self._bound:
-            await listener.listen_on(each.sockets)
-            self.addresses.append(each.text)
-        for text in () if self._bound else document.gateway.listen:
-            self.addresses.append(await listener.listen(text, ground.loaded.resolve))
+        for bound in self._bound or [self._bind(text) for text in document.gateway.listen]:
+            listener.listen_on(bound.sockets)
+            self.addresses.append(bound.text)
         return listener
+
+    def _bind(self, text: str) -> Bound:
+        bound = bind_address(text, self._ground.loaded.resolve, BACKLOG)
+        self._started.callback(bound.close)
+        return bound
 
     def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
         return handle_request(self.snapshot, caller)

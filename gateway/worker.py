@@ -18,6 +18,7 @@ from gateway.gateway_side import GatewaySide
 from gateway.ground import Ground
 from gateway.heap import settle
 from gateway.http.bound import Bound
+from gateway.http.turns import Sharing
 from gateway.identity.replays import Share
 from gateway.measuring import measure_feed, measure_gateway, measure_ground
 from gateway.metrics.figures import Figures
@@ -39,7 +40,8 @@ class Worker:
             for text, descriptors in order["listen"]
         ]
         share = Share(bytes.fromhex(order["key"]), order["proofs"], order["number"] - 1, order["processes"])
-        self._gateway: Final = GatewaySide(self.ground, self._bound, share)
+        sharing = Sharing(order["connections"], order["number"] - 1, order["processes"])
+        self._gateway: Final = GatewaySide(self.ground, self._bound, share, sharing)
         self._feed: Final = RemoteFeed(
             Place("http://doorward", order["feed"]), clock, policy=lambda: self.ground.policy, name=order["name"]
         )

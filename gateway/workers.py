@@ -24,6 +24,7 @@ from gateway.errors import DoorwardError
 from gateway.ground import Ground
 from gateway.http.bound import Bound, bind_address
 from gateway.http.listener import BACKLOG
+from gateway.http.turns import leave_out, shared_counts
 from gateway.http.unix_socket import OWNER_ONLY
 from gateway.identity.identify import Identities
 from gateway.identity.replays import KEY_BYTES, shared_memory
@@ -75,7 +76,7 @@ class Workers:
         self._bound: Final[list[Bound]] = []
         self._slots: Final = [Slot(number) for number in range(1, _count(loaded.document.gateway.workers) + 1)]
         self._kept: list[asyncio.Task[None]] = []
-        self._proofs = -1
+        self._proofs = self._connections = -1
         self._proof_key: Final = secrets.token_bytes(KEY_BYTES)
         self._stopping = False
         self._ends: Final = {"asked": 0, "died": 0}
@@ -119,7 +120,9 @@ class Workers:
             site = await start_site(feed, [Address(path=self._feed)], mode=OWNER_ONLY, resolve=loaded.resolve, clock=self.clock)
             self._started.push_async_callback(site.stop)
             self._proofs = shared_memory(len(self._slots))
-            self._started.callback(os.close, self._proofs)
+            self._connections = shared_counts(len(self._slots))
+            for descriptor in (self._proofs, self._connections):
+                self._started.callback(os.close, descriptor)
             for text in loaded.document.gateway.listen:
                 self._bound.append(bind_address(text, loaded.resolve, BACKLOG))
                 self._started.callback(self._bound[-1].close)
@@ -253,8 +256,9 @@ class Workers:
         words = ("-m", "gateway", "serve", "--worker", str(theirs.fileno()))
         with theirs:
             slot.process = await asyncio.create_subprocess_exec(
-                sys.executable, *words, pass_fds=(theirs.fileno(), self._proofs, *descriptors), stdin=asyncio.subprocess.DEVNULL
-            )
+                sys.executable, *words, pass_fds=(theirs.fileno(), self._proofs, self._connections, *descriptors),
+                stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
         slot.name = f"worker-{self.clock.identifier()}"
         slot.control, slot.silent = await Control.open(ours), 0
         slot.control.send(
@@ -266,6 +270,7 @@ class Workers:
                 "feed": self._feed,
                 "key": self._proof_key.hex(),
                 "proofs": self._proofs,
+                "connections": self._connections,
                 "processes": len(self._slots),
             }
         )
@@ -302,6 +307,7 @@ class Workers:
                 code = await slot.process.wait()
                 await self._hear_out(slot)
                 self._ends["asked" if slot.replaced or self._stopping else "died"] += 1
+                leave_out(self._connections, slot.number - 1)
                 with suppress(StoreUnavailableError):  # then its places come back when they would have ended
                     await self._authority.authority.lending.bury(slot.name)
                 if self._stopping:

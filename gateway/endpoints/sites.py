@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, cast, final
@@ -12,11 +11,10 @@ from aiohttp import web
 from gateway import telemetry
 from gateway.authority.addresses import Address
 from gateway.clock import Clock
-from gateway.errors import DoorwardError
+from gateway.http.bound import Bound, bind_address
 from gateway.http.plain_door import PlainDoor
 from gateway.http.tls_door import TlsDoor
 from gateway.http.tls_watch import LiveContext
-from gateway.http.unix_socket import bind, inode, remove
 
 BODY: Final = 64 * 1024
 """The largest request body, in bytes."""
@@ -42,51 +40,38 @@ class Site:
         self._runner = runner
         self._clock = clock
         self._tls = tls
-        self._doors: list[TlsDoor] = []
-        self._plain: list[PlainDoor] = []
-        self._files: list[tuple[Path, int]] = []
+        self._doors: list[PlainDoor | TlsDoor] = []
+        self._bound: list[Bound] = []
         self.ports: list[int] = []
         """The TCP ports that are listened on, in the order of the addresses."""
 
-    async def open(self, address: Address, path: Path | None, mode: int) -> None:
+    def open(self, address: Address, path: Path | None, mode: int) -> None:
         """Listen on one more address. Raises `DoorwardError`."""
         server = self._runner.server
         if server is None:
             raise RuntimeError("the site has stopped")
-        loop = asyncio.get_running_loop()
         factory = _bounded(server)
-        try:
-            if path is None and self._tls is not None:
-                door = TlsDoor(self._tls, factory, lambda waiting: len(server.connections) + waiting < CONNECTIONS, self._clock)
-                self._doors.append(door)
-                self.ports.append(await door.open(address.host, address.port, backlog=_BACKLOG, patience=IDLE))
-                return
-            plain = PlainDoor(factory, self._clock)
-            self._plain.append(plain)
+        text = f"unix:{path}" if path is not None else f"{address.host}:{address.port}"
+        bound = bind_address(text, Path, _BACKLOG, mode)
+        self._bound.append(bound)
+        door: PlainDoor | TlsDoor = PlainDoor(factory, self._clock)
+        if path is None and self._tls is not None:
+            door = TlsDoor(
+                self._tls, factory, lambda waiting: len(server.connections) + waiting < CONNECTIONS, self._clock, patience=IDLE
+            )
+        self._doors.append(door)
+        for each in bound.sockets:
             if path is None:
-                found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-                for family, _, _, _, name in dict.fromkeys(found):
-                    each = socket.create_server(cast("tuple[str, int]", name), family=family, backlog=_BACKLOG)
-                    self.ports.append(each.getsockname()[1])
-                    plain.open_on(each)
-            else:
-                opened = bind(path, mode)
-                opened.listen(_BACKLOG)
-                self._files.append((path, inode(path)))
-                plain.open_on(opened)
-        except OSError as error:
-            where = f"unix:{path}" if path is not None else f"{address.host}:{address.port}"
-            raise DoorwardError(f"cannot listen on {where}: {error.strerror or error}") from None
+                self.ports.append(each.getsockname()[1])
+            door.open_on(each)
 
     async def stop(self) -> None:
         """Accept nothing more, let the requests under way finish within the grace given at the start, close the rest."""
-        for plain in self._plain:
-            await plain.close()
         for door in self._doors:
             await door.close()
         await self._runner.cleanup()
-        for path, made in self._files:
-            remove(path, made)
+        for bound in self._bound:
+            bound.close()
 
 
 async def start_site(
@@ -108,7 +93,7 @@ async def start_site(
     site = Site(runner, clock, tls)
     try:
         for address in addresses:
-            await site.open(address, resolve(address.path) if address.path else None, mode)
+            site.open(address, resolve(address.path) if address.path else None, mode)
     except BaseException:
         await site.stop()
         raise

@@ -27,12 +27,12 @@ class Bound:
             remove(*self._file)
 
 
-def bind_address(text: str, resolve: Callable[[str], Path], backlog: int) -> Bound:
-    """Listen on `host:port` or `unix:path`. Raises `DoorwardError`."""
+def bind_address(text: str, resolve: Callable[[str], Path], backlog: int, mode: int = EVERY_USER) -> Bound:
+    """Listen on `host:port` or `unix:path`, which gets `mode`. Raises `DoorwardError`."""
     try:
         if text.startswith("unix:"):
             file = resolve(text.removeprefix("unix:"))
-            one = bind(file, EVERY_USER)
+            one = bind(file, mode)
             one.listen(backlog)
             return Bound(text, (one,), file)
         host, _, port = text.rpartition(":")

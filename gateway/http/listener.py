@@ -1,20 +1,19 @@
-"""Accepts client connections on addresses and sockets, and drains them; knows nothing of what is served."""
+"""Lets client connections in from listening sockets, and drains them; knows nothing of what is served."""
 
-import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from typing import Any, Final
 
 from gateway.clock import Clock
-from gateway.errors import DoorwardError, Interrupted
+from gateway.errors import Interrupted
 from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.house import House
 from gateway.http.limits import Limits
+from gateway.http.plain_door import PlainDoor
 from gateway.http.tls_door import TlsDoor
 from gateway.http.tls_watch import LiveContext
-from gateway.http.unix_socket import EVERY_USER, bind, inode, remove
+from gateway.http.turns import Turns
 from gateway.http.waiting import Wait
 
 BACKLOG: Final = 1024
@@ -31,58 +30,31 @@ class Listener(House):
         sweep: Sweep,
         clock: Clock,
         tls: LiveContext | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """`serve` makes the life of one request; the connection drives it. `tls` is for all addresses but Unix sockets."""
+        """`serve` makes the life of one request; the connection drives it. `tls` is for all addresses but Unix sockets.
+
+        `turns` are taken with other processes that accept from the same sockets.
+        """
         super().__init__(serve, limits, sweep)
         self._clock: Final = clock
-        self._door: Final = None if tls is None else TlsDoor(tls, self._connect, self._has_room, clock)
-        self._servers: Final[list[asyncio.Server]] = []
-        self._files: Final[list[tuple[Path, int]]] = []
+        self._plain: Final = PlainDoor(self._connect, clock, turns, self._count)
+        self._tls: Final = tls and TlsDoor(
+            tls, self._connect, self._has_room, clock, patience=limits.head_timeout, turns=turns, count=self._count
+        )
 
-    async def listen(self, address: str, resolve: Callable[[str], Path]) -> str:
-        """Listen on `host:port` or `unix:path`; returns the address with its real port. Raises `DoorwardError`."""
-        try:
-            if address.startswith("unix:"):
-                await self._listen_locally(resolve(address.removeprefix("unix:")))
-                return address
-            host, _, port = address.rpartition(":")
-            return f"{host}:{await self._listen_openly(host.strip('[]'), int(port))}"
-        except OSError as error:
-            raise DoorwardError(f"cannot listen on {address}: {error.strerror or 'the address is not usable'}") from None
-
-    async def listen_on(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept from sockets that listen already, with others who do so."""
-        loop = asyncio.get_running_loop()
+    def listen_on(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept from sockets that listen already, perhaps with others who do so."""
         for each in sockets:
-            if each.family == socket.AF_UNIX:
-                self._servers.append(await loop.create_unix_server(self._connect, sock=each, backlog=BACKLOG))
-            elif self._door is not None:
-                self._door.open_on(each, patience=self.limits.head_timeout)
-            else:
-                self._servers.append(await loop.create_server(self._connect, sock=each, backlog=BACKLOG))
-
-    async def _listen_locally(self, path: Path) -> None:
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_unix_server(self._connect, sock=bind(path, EVERY_USER), backlog=BACKLOG))
-        self._files.append((path, inode(path)))
-
-    async def _listen_openly(self, host: str, port: int) -> int:
-        if self._door is not None:
-            return await self._door.open(host, port, backlog=BACKLOG, patience=self.limits.head_timeout)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._connect, host, port, backlog=BACKLOG, family=socket.AF_UNSPEC)
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+            door = self._plain if self._tls is None or each.family == socket.AF_UNIX else self._tls
+            door.open_on(each)
 
     async def drain(self) -> None:
         """Accept nothing more, let requests in flight finish within `limits.drain`, then interrupt what is left."""
         self.draining = True
-        for server in self._servers:
-            server.close()
-        if self._door is not None:
-            await self._door.close()
-        for path, made in self._files:
-            remove(path, made)
+        await self._plain.close()
+        if self._tls is not None:
+            await self._tls.close()
         for connection in tuple(self.connections):
             connection.close_when_idle()
         until = self._clock.steady() + self.limits.drain
@@ -94,6 +66,10 @@ class Listener(House):
 
     def _has_room(self, handshakes: int) -> bool:
         return len(self.connections) + handshakes < self.limits.connections
+
+    def _count(self) -> int:
+        arriving = self._plain.arriving + (self._tls.arriving if self._tls is not None else 0)
+        return len(self.connections) + arriving
 
     def _connect(self) -> Downstream:
         return Downstream(self)

@@ -1,78 +1,50 @@
-"""Accepts every connection that waits, each time one comes; knows nothing of what is said on it.
-
-The servers of the event loop accept one connection in each of its turns (libuv since 1.45). Where a turn is long because many
-ask, newcomers would wait behind all of them, for as long as they go on.
-"""
+"""Lets in every connection, without TLS; knows nothing of what is said on it."""
 
 import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from gateway import telemetry
 from gateway.clock import Clock
-
-AT_ONCE: Final = 256
-"""Connections that are accepted before those that are open have their turn again."""
-PAUSE: Final = 1.0
-"""Seconds before the next accept when there is no file descriptor left for a connection."""
-
-_log = telemetry.logger("listener")
+from gateway.http.door import Door
+from gateway.http.turns import Turns
 
 
 @final
 class PlainDoor:
     """Sockets that listen, without TLS."""
 
-    def __init__(self, connect: Callable[[], asyncio.Protocol], clock: Clock) -> None:
-        """`connect` makes the protocol of a connection."""
+    def __init__(
+        self, connect: Callable[[], asyncio.Protocol], clock: Clock, turns: Turns | None = None,
+        count: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        """`connect` makes the protocol of a connection.
+
+        With others on the same sockets `turns` says whose turn it is, by the `count` of each.
+        """
         self._connect: Final = connect
         self._clock: Final = clock
-        self._sockets: Final[list[socket.socket]] = []
-        self._waiting: Final[set[asyncio.Task[Any]]] = set()
+        self._door: Final = Door(self._let_in, count or (lambda: 0), clock, turns)
+        self._arriving: Final[set[asyncio.Task[Any]]] = set()
+
+    @property
+    def arriving(self) -> int:
+        """How many connections were accepted and have no protocol yet."""
+        return len(self._arriving)
 
     def open_on(self, listening: socket.socket) -> None:
         """Accept from a socket that listens already."""
-        listening.setblocking(False)  # noqa: FBT003 the standard library names it so
-        self._sockets.append(listening)
-        self._watch(listening)
+        self._door.open_on(listening)
 
     async def close(self) -> None:
         """Accept nothing more."""
-        loop = asyncio.get_running_loop()
-        sockets, self._sockets[:] = list(self._sockets), []
-        for each in sockets:
-            loop.remove_reader(each)
-            each.close()
-        for task in tuple(self._waiting):
+        await self._door.close()
+        for task in tuple(self._arriving):
             task.cancel()
-        await asyncio.gather(*self._waiting, return_exceptions=True)
+        await asyncio.gather(*self._arriving, return_exceptions=True)
 
-    def _watch(self, listening: socket.socket) -> None:
-        if listening in self._sockets:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
-
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(AT_ONCE):
-            try:
-                accepted, _ = listening.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionError:  # it was gone before it was accepted
-                continue
-            except OSError as error:
-                _log.error("cannot_accept", problem=error.strerror)
-                asyncio.get_running_loop().remove_reader(listening)
-                self._spawn(self._resume(listening), "accept again")
-                return
-            accepted.setblocking(False)  # noqa: FBT003 the standard library names it so
-            self._spawn(asyncio.get_running_loop().connect_accepted_socket(self._connect, accepted), "accepted connection")
-
-    async def _resume(self, listening: socket.socket) -> None:
-        await self._clock.sleep(PAUSE)
-        self._watch(listening)
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = self._clock.spawn(work, name)
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+    def _let_in(self, accepted: socket.socket) -> None:
+        opening = asyncio.get_running_loop().connect_accepted_socket(self._connect, accepted)
+        task = self._clock.spawn(opening, "accepted connection")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)

@@ -54,6 +54,8 @@ NO_BOUNDS = frozenset(
         "http/framing.py FIRST_FINAL",
         "http/head.py _REQUEST_LINE_PARTS",
         "http/tls_peer.py _DER",
+        "http/turns.py _GONE",
+        "http/turns.py _WORD",
         "http/unix_socket.py EVERY_USER",
         "http/unix_socket.py FOLDER",
         "http/unix_socket.py OWNER_ONLY",

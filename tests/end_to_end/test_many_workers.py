@@ -76,6 +76,25 @@ class Load:
         connection.close()
 
 
+def test_connections_are_shared_by_all_workers(several: Installation) -> None:
+    """Of clients that stay connected each worker gets its part, also when all of them come at once."""
+    token = several.issue("billing.read")["access_token"]
+    kept = [http.client.HTTPConnection("127.0.0.1", several.port, timeout=20) for _ in range(32)]
+    for each in kept:
+        each.connect()
+    for each in kept:
+        each.request("GET", "/billing/x", headers={"Authorization": f"Bearer {token}", "Agent-Intent": "billing.read"})
+        assert each.getresponse().read() is not None
+    for each in kept:
+        each.close()
+
+    def served(worker: int) -> int:
+        return (several.folder / f"var/audit-worker-{worker}.jsonl").read_text().count('"type":"request"')
+
+    until(lambda: served(1) + served(2) == 32)
+    assert min(served(1), served(2)) >= 12
+
+
 def test_all_workers_refuse_what_is_revoked(several: Installation) -> None:
     """One port, two processes, one truth; each writes a log of its own, and the commands look at all of them."""
     issued = several.issue("billing.read")

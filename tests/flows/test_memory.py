@@ -10,6 +10,7 @@ from fakes.house import Build, House, RawClient, get
 from gateway.audit.flood import Flood
 from gateway.errors import DoorwardError
 from gateway.handle_request import handle_request
+from gateway.http.bound import bind_address
 from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
 from gateway.http.memory import ENTRIES, LARGEST, Memory
@@ -52,7 +53,9 @@ async def beside(door: House) -> tuple[Listener, str]:
     listener = Listener(
         lambda caller: handle_request(forgetful(), caller), snapshot.admission.limits, door.doorward.sweep, door.clock
     )
-    return listener, await listener.listen("127.0.0.1:0", lambda text: door.folder / text)
+    bound = bind_address("127.0.0.1:0", lambda text: door.folder / text, 8)
+    listener.listen_on(bound.sockets)
+    return listener, bound.text
 
 
 def seen(record: dict) -> dict:

@@ -41,8 +41,8 @@ async def refused(door: House, context: ssl.SSLContext) -> bool:
 
 def unshaken(door: House) -> int:
     """How many handshakes have begun and are not complete."""
-    assert door.doorward.listener._door is not None
-    return door.doorward.listener._door.handshakes
+    assert door.doorward.listener._tls is not None
+    return door.doorward.listener._tls.arriving
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -338,18 +338,17 @@ async def test_accepting_goes_on_after_descriptors_ran_out(
     secure: Secure, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failed accept waits a moment, and is not the end of the listener."""
-    monkeypatch.setattr("gateway.http.tls_door.PAUSE", 0.01)
-    loop = asyncio.get_running_loop()
-    accept = loop.sock_accept
+    monkeypatch.setattr("gateway.http.door.PAUSE", 0.01)
+    door = await secure()
+    accept = socket.socket.accept
     failures = [OSError(errno.EMFILE, "too many"), ConnectionAbortedError()]
 
-    async def failing(listening: socket.socket) -> tuple[socket.socket, object]:
+    def failing(listening: socket.socket) -> tuple[socket.socket, object]:
         if failures:
             raise failures.pop()
-        return await accept(listening)
+        return accept(listening)
 
-    monkeypatch.setattr(loop, "sock_accept", failing)
-    door = await secure()
+    monkeypatch.setattr(socket.socket, "accept", failing)
     client = await door.connect(certificates.client())
     await client.send(get("/api/items", None))
     assert (await client.answer()).status == 401

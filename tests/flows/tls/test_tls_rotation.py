@@ -53,7 +53,7 @@ async def test_the_files_are_looked_at_without_being_asked(
     monkeypatch.setattr("gateway.http.tls_watch.LOOK_EVERY", 0.05)
     certificates.write("own", "127.0.0.1")
     door = await house(gateway_url="https://gateway.test", gateway_limits=OWN)
-    live = door.doorward.listener._door._live
+    live = door.doorward.listener._tls._live
     before = live.context
     certificates.write("own", "127.0.0.1")
     async with asyncio.timeout(10):

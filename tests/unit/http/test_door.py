@@ -7,8 +7,9 @@ import socket
 import pytest
 from fakes.clock import TurnedClock
 
-from gateway.http import plain_door
-from gateway.http.plain_door import AT_ONCE, PlainDoor
+from gateway.http import door as door_module
+from gateway.http.door import AT_ONCE
+from gateway.http.plain_door import PlainDoor
 
 
 class Guest(asyncio.Protocol):
@@ -63,7 +64,7 @@ class Exhausted(socket.socket):
 
 async def test_accepting_goes_on_after_descriptors_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """It rests for a moment instead of spinning, and then lets in who still waits."""
-    monkeypatch.setattr(plain_door, "PAUSE", 0.05)
+    monkeypatch.setattr(door_module, "PAUSE", 0.05)
     arrived: list[Guest] = []
     door, opened = PlainDoor(lambda: Guest(arrived), TurnedClock()), Exhausted()
     opened.bind(("127.0.0.1", 0))

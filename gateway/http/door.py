@@ -1,0 +1,112 @@
+"""Accepts every connection that waits on listening sockets, in turn with other processes that do; knows no protocol.
+
+The servers of the event loop accept one connection in each of its turns (libuv since 1.45). Where a turn is long because many
+ask, newcomers would wait behind all of them, for as long as they go on. And of several processes with one socket whoever wakes
+first would take all.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from gateway import telemetry
+from gateway.clock import Clock
+from gateway.http.turns import Turns
+
+AT_ONCE: Final = 256
+"""Connections that are accepted before those that are open have their turn again."""
+PAUSE: Final = 1.0
+"""Seconds before the next accept when there is no file descriptor left for a connection."""
+LEAVE: Final = 0.001
+"""Seconds for which a connection is left to a process that has fewer."""
+TAKE_OVER: Final = 8
+"""Connections that are accepted all the same when that process has not moved meanwhile: it may be frozen."""
+
+_log = telemetry.logger("listener")
+
+
+@final
+class Door:
+    """Sockets that listen, perhaps for other processes too."""
+
+    def __init__(
+        self, take: Callable[[socket.socket], None], count: Callable[[], int], clock: Clock, turns: Turns | None = None
+    ) -> None:
+        """`take` gets what was accepted; `count` is how many connections this process has, those just taken among them."""
+        self._take: Final = take
+        self._count: Final = count
+        self._clock: Final = clock
+        self._turns: Final = turns
+        self._sockets: Final[list[socket.socket]] = []
+        self._resting: Final[set[asyncio.Task[Any]]] = set()
+
+    def open_on(self, listening: socket.socket) -> None:
+        """Accept from a socket that listens already."""
+        listening.setblocking(False)  # noqa: FBT003 the standard library names it so
+        self._sockets.append(listening)
+        if self._turns is not None:
+            self._turns.tell(self._count())
+        self._watch(listening)
+
+    async def close(self) -> None:
+        """Accept nothing more."""
+        if self._turns is not None:
+            self._turns.leave()
+        loop = asyncio.get_running_loop()
+        sockets, self._sockets[:] = list(self._sockets), []
+        for each in sockets:
+            loop.remove_reader(each)
+            each.close()
+        for task in tuple(self._resting):
+            task.cancel()
+        await asyncio.gather(*self._resting, return_exceptions=True)
+
+    def _watch(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(AT_ONCE):
+            if self._turns is not None:
+                self._turns.tell(self._count())
+                if not self._turns.ours():
+                    self._rest(listening, self._leave_to_others(listening, self._turns))
+                    return
+            if not self._accept_one(listening):
+                return
+
+    def _accept_one(self, listening: socket.socket) -> bool:
+        """Whether there may be more."""
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ConnectionError:  # it was gone before it was accepted
+            return True
+        except OSError as error:
+            _log.error("cannot_accept", problem=error.strerror)
+            self._rest(listening, self._clock.sleep(PAUSE))
+            return False
+        accepted.setblocking(False)  # noqa: FBT003 the standard library names it so
+        self._take(accepted)
+        return True
+
+    async def _leave_to_others(self, listening: socket.socket, turns: Turns) -> None:
+        before = turns.least()
+        await self._clock.sleep(LEAVE)
+        if turns.least() == before:
+            for _ in range(TAKE_OVER):
+                if listening not in self._sockets or not self._accept_one(listening):
+                    return
+
+    def _rest(self, listening: socket.socket, until: Any) -> None:
+        """Watch the socket again only after `until`."""
+        asyncio.get_running_loop().remove_reader(listening)
+        task = self._clock.spawn(self._resume(listening, until), "accept again")
+        self._resting.add(task)
+        task.add_done_callback(self._resting.discard)
+
+    async def _resume(self, listening: socket.socket, until: Any) -> None:
+        await until
+        self._watch(listening)
