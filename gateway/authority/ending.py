@@ -8,7 +8,7 @@ from gateway.authority.feed import Feed
 from gateway.authority.recording import Recorder
 from gateway.clock import Clock
 from gateway.model import AGENT, FOREVER, TENANT, Restoration, Revocation
-from gateway.stores.store import Ending, Entry, Store, TaskRow, TasksOpenError
+from gateway.stores.store import Ending, Entry, Stop, Store, TaskRow, TasksOpenError
 
 _SWEEP: Final = "doorward"
 """Who ends what is over by itself, for the record."""
@@ -62,6 +62,7 @@ class Endings:
         revocation = await self._store.stop(kind, name, tenant, cause, until, now)
         try:
             await self._feed.publish(revocation, epoch)
+            self._feed.stops.note(Stop(tenant, revocation))
         finally:
             if revocation.time == now:
                 self.revoked[revocation.kind, revocation.cause] += 1
@@ -83,6 +84,7 @@ class Endings:
                 await self._end_tasks_of(error.revocation, by)
                 continue
             if restoration is not None:
+                self._feed.stops.forget(kind, name)
                 try:
                     await self._feed.publish(restoration, epoch)
                 finally:
@@ -104,13 +106,16 @@ class Endings:
         self.recorder.catch_up()
 
     async def _finish_stops(self) -> None:
-        seen = 0
+        seen, epoch, changes, stopped = 0, self._feed.epoch, self._feed.stops.changes, list[Stop]()
         while page := await self._store.stops(seen):
+            stopped += page
             for stop in page:
                 seen = stop.revocation.seq
                 await self._end_tasks_of(stop.revocation, _SWEEP)
                 if stop.revocation.until <= self._clock.now():
                     await self.restore(stop.revocation.kind, stop.revocation.id, stop.tenant, by=_SWEEP)
+        if await self._feed.holds(epoch):
+            self._feed.stops.renew(stopped, changes)
 
     async def _end_tasks_of(self, revocation: Revocation, by: str) -> None:
         if revocation.kind in (AGENT, TENANT):

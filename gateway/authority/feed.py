@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final, Protocol, final
 
 from gateway import telemetry
+from gateway.authority.kept_stops import KeptStops
 from gateway.clock import Clock
 from gateway.identity.renewals import Renewals
 from gateway.model import STOPS, Restoration, Revocation
@@ -89,6 +90,7 @@ class Feed:
         self._told = ""
         """The epoch of the last heartbeat."""
         self._renewals = Renewals()
+        self.stops: Final = KeptStops(store, clock)
 
     @property
     def reading(self) -> bool:
@@ -135,6 +137,10 @@ class Feed:
             subscriber.keys(self.issuer, self._jwks)
         subscriber.beat(beat.epoch, self._seq, at)
         self._subscribers.append(subscriber)
+
+    async def holds(self, epoch: str) -> bool:
+        """Whether the store is still in this epoch. Raises `StoreUnavailableError`."""
+        return (await self._look()).epoch == epoch
 
     async def remembered(self, epoch: str, seq: int) -> None:
         """A gateway that comes back has heard of this entry: a store that does not know it was set back.
@@ -254,17 +260,21 @@ class Feed:
                 beat = await self._store.begin_epoch(epoch, seen)
             if beat.epoch == self.epoch:
                 return beat
-            if epoch == self.epoch:
-                _log.error("epoch_began", epoch=beat.epoch, lost=epoch)
-                self.epoch, self._seq = beat.epoch, 0
+            # Before anybody hears of the new epoch, in which tokens are good again.
+            await self.stops.put_back()
+            found = await self._store.beat()
+            if epoch == self.epoch and found.epoch == beat.epoch:
+                _log.error("epoch_began", epoch=found.epoch, lost=epoch)
+                self.epoch, self._seq = found.epoch, 0
                 self._lately.clear()
-                return beat
+                return found
 
     def _deliver(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             if entry.seq > self._seq:
                 self._seq = entry.seq
                 self._lately[entry.seq] = entry.mark
+                self.stops.heard(entry)
                 if len(self._lately) > LATELY:
                     del self._lately[next(iter(self._lately))]
                 self._tell_all(entry)
