@@ -1,4 +1,4 @@
-"""The fixture that makes an installation; what it is stands in `fakes/installation.py`."""
+"""The fixtures that make installations; what they are stands in `fakes/`."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.installation import Installation
+from fakes.shared_store import Shared, two_on_one_store
 
 
 @pytest.fixture
@@ -23,3 +24,10 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def shared(installation: Installation, tmp_path: Path) -> Iterator[Shared]:
+    """Two of them on one store; `serve` is the test's own step."""
+    with two_on_one_store(installation, tmp_path) as made:
+        yield made

@@ -8,71 +8,21 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import jwt
 import pytest
 from fakes.installation import Installation
-from fakes.redis_server import RedisProcess, need_redis
+from fakes.redis_server import RedisProcess
 from fakes.revoking import Revoking
+from fakes.shared_store import STALE, Shared
 from test_many_workers import until
 
 from gateway.cli.main import main
 
-STALE = 2.0
-"""Seconds after which a gateway that has heard nothing refuses: beyond them no revocation may be unknown anywhere."""
 CUT = 18
 """How curl ends when an answer breaks off."""
-
-
-@dataclass
-class Shared:
-    """Two installations, each with authority and gateway, and the server that both keep their state in."""
-
-    first: Installation
-    second: Installation
-    redis: RedisProcess
-
-    def serve(self) -> None:
-        self.first.serve()
-        self.second.serve()
-
-    def edit(self, made: Installation, change: Callable[[str], str]) -> None:
-        file = made.folder / "doorward.yaml"
-        before = file.read_text()
-        after = change(before)
-        assert after != before
-        file.write_text(after)
-
-
-@pytest.fixture
-def shared(installation: Installation, tmp_path: Path) -> Iterator[Shared]:
-    """Configured, with one issuer, and with a signing key each; `serve` is the test's own step."""
-    need_redis()
-    second = Installation(tmp_path / "second")
-    second.folder.mkdir()
-    second.upstream_port = installation.upstream_port
-    second.initialise()
-    redis = RedisProcess(tmp_path / "redis").start()
-    made = Shared(installation, second, redis)
-    for each in (installation, second):
-        made.edit(
-            each,
-            lambda text: (
-                re.sub(r"issuer: \S+", f"issuer: http://127.0.0.1:{installation.authority_port}", text).replace(
-                    "{sqlite: var/doorward.db}", f"{{redis: {{url: '{redis.url}', folder: var/state}}}}"
-                )
-                + f"\nfeed: {{max_staleness: {STALE:g}s}}\n"
-            ),
-        )
-    try:
-        yield made
-    finally:
-        redis.go_on()
-        second.stop()
-        redis.kill()
 
 
 def kill(redis: RedisProcess, _kept: Path) -> None:
