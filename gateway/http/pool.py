@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 from gateway.clock import Clock
@@ -54,20 +55,13 @@ class Pool:
 
         Raises `Refusal` with `upstream_failed` or `upstream_timeout`.
         """
-
-        def make() -> UpstreamConnection:
-            return UpstreamConnection(key, self._forget, self._largest_head, self._sweep.turn)
-
+        # Nothing here may refer to the frame that waits: it would be left in a circle with what it waits for.
+        make = partial(UpstreamConnection, key, self._forget, self._largest_head, self._sweep.turn)
         wait: Wait[asyncio.Task[UpstreamConnection | Refusal]] = Wait(
-            key.upstream.connect_timeout,
-            lambda: Refusal(
-                "upstream_timeout",
-                f"No connection to the upstream {key.upstream.name} in time.",
-                error="connection_timeout",
-            ),
+            key.upstream.connect_timeout, partial(_too_late, key.upstream.name)
         )
         task = self._clock.spawn(dial(key.upstream, make, self._live(key.upstream)), f"dial {key.upstream.name}")
-        task.add_done_callback(lambda done: caller.resume(wait, done))
+        task.add_done_callback(partial(caller.resume, wait))
         try:
             result = (await wait).result()
         except BaseException:
@@ -139,6 +133,10 @@ class Pool:
                 idle.remove(connection)
             if not idle:
                 del self._idle[connection.key]
+
+
+def _too_late(upstream: str) -> Refusal:
+    return Refusal("upstream_timeout", f"No connection to the upstream {upstream} in time.", error="connection_timeout")
 
 
 def _abandon(task: "asyncio.Task[UpstreamConnection | Refusal]") -> None:

@@ -1,6 +1,7 @@
 """Sends a finished request to its upstream and the response back, no faster than the slower side; knows no policy."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, final
 
 from gateway.clock import Clock
@@ -116,12 +117,12 @@ class Relay:
             first = connection.take_body(body)
             if gathered is not None:
                 if not body.done:
-                    await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
+                    await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, partial(_stalled, caller)))
                 first = gathered.whole
                 answer += b"\r\nContent-Length: %d" % len(first)
             caller.start_answer(answer, first)
             if not body.done:
-                await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, lambda: _stalled(caller)))
+                await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, partial(_stalled, caller)))
             outcome.ending = "complete"
             reusable = response.keep and caller.body_done and (metered is None or metered.empty)
         finally:

@@ -1,5 +1,6 @@
 """Carries what both sides of an upgraded connection say until one of them ends it; knows nothing of what it means."""
 
+from functools import partial
 from typing import Final, final
 
 from gateway.errors import Interrupted, Refusal
@@ -47,8 +48,12 @@ async def carry(
     caller.send(b"\r\n".join([*lines, b"\r\n" + first]))
     caller.start_sending(sender, invite=False)
     try:
-        await connection.rest_of_body(Wait(patience, lambda: Interrupted("client_stalled" if caller.full else "idle")))
+        await connection.rest_of_body(Wait(patience, partial(_stood_still, caller)))
     except Refusal as refusal:
         if isinstance(body, ScrubbedMessages) and body.between_frames and refusal.code in CLOSING:
             caller.send(closing_frame(CLOSING[refusal.code], refusal.code))
         raise
+
+
+def _stood_still(caller: Downstream) -> Exception:
+    return Interrupted("client_stalled" if caller.full else "idle")
