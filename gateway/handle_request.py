@@ -28,7 +28,7 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         head = record.head = admit(caller, now.admission)  # 1
         caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
-        bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing)  # 3, whose token it is
+        bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing, caller.source)  # 3
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         if bearer.binding is not None or now.possession.required:
             now.possession.prove(bearer, head, upstream, caller)  # 3, and that the caller holds its key

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, Final, cast
 
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead
-from gateway.identity.jose import TokenProblem, read, verify
+from gateway.identity.failures import Failures
+from gateway.identity.jose import Jws, TokenProblem, VerificationKey, read, verify
 from gateway.identity.places import DPOP, the_one_token
 from gateway.identity.standing import ALGORITHMS, Standing
 from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
@@ -22,18 +24,18 @@ _CONFIRMATIONS: Final = frozenset(("jkt", "x5t#S256"))
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
-def authenticate(head: RequestHead, upstream: Upstream, standing: Standing) -> Principal:
+def authenticate(head: RequestHead, upstream: Upstream, standing: Standing, source: str) -> Principal:
     """Return whose token came with the request, or raise the `Refusal` for one that is missing or not ours.
 
-    Signature and claims are proved once for the same bytes. What can change is for `still_good`, and whether the caller holds
-    what the token is bound to is for `possession`.
+    Signature and claims are proved once for the same bytes, and only so many wrong signatures are looked at for each `source`.
+    What can change is for `still_good`, and whether the caller holds what the token is bound to is for `possession`.
     """
     token = head.token
     if token is None:
         token = head.token = the_one_token(head, upstream)
     principal = standing.remembered.get(token)
     if principal is None:
-        principal = _verified(token, standing)
+        principal = _verified(token, standing, source)
         standing.remember(token, principal)
     return principal
 
@@ -54,7 +56,7 @@ def still_good(principal: Principal, standing: Standing) -> Current:
     return cast("Current", principal)
 
 
-def _verified(token: bytes, standing: Standing) -> Principal:
+def _verified(token: bytes, standing: Standing, source: str) -> Principal:
     """Everything cheap is checked before the signature, so that garbage does not cost a verification (RFC 8725 §3)."""
     by_proof = token.startswith(DPOP)
     if by_proof:
@@ -72,7 +74,7 @@ def _verified(token: bytes, standing: Standing) -> Principal:
             raise Refusal(
                 "token_invalid", "The token is of an issuer that this gateway does not trust, or of a key it no longer uses."
             )
-        verify(jws, key)
+        _verify(jws, key, standing.failures, source)
     except TokenProblem:
         raise Refusal("token_invalid") from None
     principal = _principal(jws.claims, key.kid, standing)
@@ -81,6 +83,21 @@ def _verified(token: bytes, standing: Standing) -> Principal:
             raise Refusal("token_invalid", "The token is not bound to a key; send it as Bearer.")
         raise Refusal("proof_missing", "The token is bound to a key: send it as Authorization: DPoP, with a proof.")
     return principal
+
+
+def _verify(jws: Jws, key: VerificationKey, failures: Failures, source: str) -> None:
+    """Check the signature, unless too many of this source were wrong lately. Raises `TokenProblem` and `Refusal`."""
+    actor = jws.claims.get("act")
+    name = actor.get("sub") if isinstance(actor, dict) else None
+    agent = name if isinstance(name, str) else ""
+    if wait := failures.wait(source, agent):
+        raise Refusal("limit_exceeded", "Too many tokens from this address had a wrong signature.", retry_after=ceil(wait))
+    try:
+        verify(jws, key)
+    except TokenProblem:
+        failures.failed(source, agent)
+        raise
+    failures.proved(source, agent)
 
 
 def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Principal:

@@ -35,10 +35,10 @@ class Failures:
         self._proved: LRUCache[tuple[str, str], bool] = LRUCache(GOOD)
         """Who has proved its name from where."""
 
-    def wait(self, source: str, name: str, proof: bytes) -> float:
+    def wait(self, source: str, name: str, proof: bytes = b"") -> float:
         """How many seconds the source has to wait before a new proof of it is looked at; 0 if it may be now.
 
-        `name` is whom the proof names, which nobody has verified yet.
+        `name` is whom the proof names, which nobody has verified yet. Without a digest of it the `proof` is always new.
         """
         if self._good.get(proof, 0.0) > self._clock.now():
             return 0.0
@@ -53,6 +53,10 @@ class Failures:
     def verified(self, source: str, name: str, proof: bytes, until: float) -> None:
         """A proof has verified, and is good until then, in Unix seconds."""
         self._good[proof] = until
+        self.proved(source, name)
+
+    def proved(self, source: str, name: str) -> None:
+        """This name was proved from there."""
         self._proved[source, name] = True
 
     def _purse(self, source: str, name: str) -> tuple[str, str]:

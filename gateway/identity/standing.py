@@ -9,6 +9,7 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.identity.failures import Failures
 from gateway.identity.jose import VerificationKey
 from gateway.identity.keyset import KeySetProblem, read_key_set
 from gateway.identity.renewals import Renewals
@@ -55,6 +56,8 @@ class Standing:
         """Verified tokens by their bytes. It holds what a signature proved, and nothing that can change afterwards."""
         self.renewals: Final = Renewals()
         """Until when what a task has open may outlive its own token."""
+        self.failures: Final = Failures(clock)
+        """How many tokens with a wrong signature came from where; those that were verified before are not affected."""
         self.on_end: Callable[[str], None] = _nobody
         """Told of each mark that is no longer accepted, and of an empty one when it could be any."""
         self._tokens: Final = tokens

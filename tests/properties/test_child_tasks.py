@@ -110,7 +110,7 @@ class World:
     def hold(self, issued: Issued, above: Held | None, may_act: str | None = None) -> None:
         principal = None
         with suppress(Refusal):  # what names another agent in may_act is for the authority alone
-            principal = authenticate(head_with(issued.token), UPSTREAM, self.standing)
+            principal = authenticate(head_with(issued.token), UPSTREAM, self.standing, "192.0.2.1")
         assert (principal is None) == (may_act is not None)
         self.held.append(Held(issued, above, self.clock.now() + issued.lifetime, may_act, principal))
 

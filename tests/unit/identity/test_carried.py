@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from test_authenticate import UPSTREAM, bearer, made
+from test_authenticate import SOURCE, UPSTREAM, bearer, made
 
 from gateway.errors import Refusal
 from gateway.identity.authenticate import authenticate
@@ -20,7 +20,7 @@ def test_every_limit_of_the_task_and_of_those_above_counts(standing: Standing, i
     """A child spends from its own limits and from those of every ancestor, each under the name of the task that has it."""
     above = [{"task": "parent", "limits": {"requests": 5}}, {"task": "root", "limits": {"concurrent": 2}}, {"task": "top"}]
     said = details(limits={"rate": "20/s", "bytes": 9}, above=above, met=["a", "b"], starter="spiffe://acme.example/o")
-    principal = authenticate(bearer(made(issuer, authorization_details=said)), UPSTREAM, standing)
+    principal = authenticate(bearer(made(issuer, authorization_details=said)), UPSTREAM, standing, SOURCE)
     assert principal.limits == (
         Limit("rate", "rate/acme/task/task-1", 10, 0.5, "of this task"),
         Limit("bytes", "bytes/acme/task/task-1", 9, 0.0, "of this task"),
@@ -48,13 +48,13 @@ def test_every_limit_of_the_task_and_of_those_above_counts(standing: Standing, i
 def test_what_cannot_be_read_is_no_token(standing: Standing, issuer: Any, members: dict[str, object]) -> None:
     """A bound that is not understood is never taken for none, whoever has signed it."""
     with pytest.raises(Refusal, match="token_invalid"):
-        authenticate(bearer(made(issuer, authorization_details=details(**members))), UPSTREAM, standing)
+        authenticate(bearer(made(issuer, authorization_details=details(**members))), UPSTREAM, standing, SOURCE)
 
 
 def test_only_the_outermost_actor_is_seen(standing: Standing, issuer: Any) -> None:
     """Checklist 9: policy sees who acts now; who acted before is history and reaches no decision (RFC 8693 §4.1)."""
     now, before = "spiffe://acme.example/b", "spiffe://acme.example/a"
-    principal = authenticate(bearer(made(issuer, act={"sub": now, "act": {"sub": before}})), UPSTREAM, standing)
+    principal = authenticate(bearer(made(issuer, act={"sub": now, "act": {"sub": before}})), UPSTREAM, standing, SOURCE)
     assert principal.agent == now
     assert f"agent:{now}" in principal.marks
     assert before not in repr(principal)
