@@ -286,7 +286,6 @@ CREDENTIAL: Final = "credential"
 KEY: Final = "key"
 STOPS: Final = (AGENT, TENANT, CREDENTIAL, KEY)
 """The kinds of revocation that stand until somebody lifts them; a task or a token that has ended stays ended."""
-
 FOREVER: Final = 253_402_300_799.0
 """The `until` of a revocation that only an operator lifts: the last second of the year 9999, which every reader can write."""
 
@@ -297,7 +296,7 @@ class Revocation:
     """One entry of the feed: from now to `until` (Unix seconds) nothing that carries the mark is accepted.
 
     `kind` is a rung of the scope ladder (token, task, agent, tenant), a credential or a signing key, `cause` one of the
-    causes of design §9.
+    causes of design §9. `tenant` is whose it is; empty if it concerns all.
     """
 
     seq: int
@@ -306,6 +305,7 @@ class Revocation:
     id: str
     cause: str
     until: float
+    tenant: str = ""
 
     @property
     def mark(self) -> str:
@@ -322,6 +322,7 @@ class Restoration:
     time: float
     kind: str
     id: str
+    tenant: str = ""
 
     @property
     def mark(self) -> str:
@@ -377,9 +378,8 @@ class Permit:
 class Outcome:
     """How one request ended, for its closing record. Bytes are those of the bodies, durations are seconds.
 
-    `error` is the type of an unexpected error, or what says more than `code`; its text stays out, for it could hold
-    anything. `attempts` says how often the request was sent: twice if a kept connection turned out to be dead. `scrubbed`
-    counts the places of the response where the injected secret was masked.
+    `error` is the type of an unexpected error, or what says more than `code`; its text stays out, for it could hold anything.
+    `attempts` says how often the request was sent, `scrubbed` in how many places of the response the secret was masked.
     """
 
     __slots__ = ("attempts", "calls", "code", "ending", "error", "hidden", "received", "scrubbed", "sent", "status",

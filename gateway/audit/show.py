@@ -22,13 +22,15 @@ class Filter:
     decision: str | None = None
     upstream: str | None = None
     since: str | None = None
+    tenant: str | None = None
 
     def matches(self, request: Mapping[str, Any]) -> bool:
         """Whether the request record is one that was asked for."""
         intent = request.get("intent") or {}
         named = (intent.get("declared"), *(intent.get("observed") or ()))
         return (
-            self.task in (None, request.get("task"))
+            self.tenant in (None, request.get("tenant"))
+            and self.task in (None, request.get("task"))
             and self.agent in (None, request.get("agent"))
             and self.request in (None, request.get("request_id"))
             and self.decision in (None, request.get("decision"))

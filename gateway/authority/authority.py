@@ -99,11 +99,10 @@ class Authority:
         Stop its listeners before, and the audit log after.
         """
         await self.lending.settle()
-        for task in self._running:
-            task.cancel()
-        for task in self._running:
-            with suppress(asyncio.CancelledError):
-                await task
+        while running := [task for task in self._running if not task.done()]:
+            for task in running:
+                task.cancel()  # more than once: the library of a store may take one for the end of a connection
+            await asyncio.wait(running, timeout=0.1)
         self._recorder.catch_up()
         if self._vault is not None:
             await self._vault.close()
@@ -155,7 +154,7 @@ async def start_authority(
             source=vault if rule.signing.file is None else KeyFile(resolve(rule.signing.file)),
         )  # fmt: skip
         await keys.begin(heard)
-        feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks())
+        feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks(), tenants=frozenset((tenant,)))
         keys.on_change = feed.keys
         await feed.start()
     except StoreUnavailableError as error:

@@ -70,16 +70,19 @@ class Feed:
     first heartbeat. If the store cannot be read, there is no heartbeat. If it knows less than was delivered before, it was
     set back: a new epoch begins, and no token of the old one is accepted.
 
+    Several tenants may share a store: then what is of the others is not told here.
+
     What this authority itself has ended its gateways hear from it, and not by way of the store, which may be emptied before
     it is read.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, issuer: str, jwks: Mapping[str, object]) -> None:
-        """Nothing is delivered before `start`."""
+    def __init__(self, store: Store, clock: Clock, *, issuer: str, jwks: Mapping[str, object], tenants: frozenset[str]) -> None:
+        """Nothing is delivered before `start`, and nothing ever of other tenants than these."""
         self._store = store
         self._clock = clock
         self.issuer: Final = issuer
         self._jwks = jwks
+        self._tenants: Final = tenants | {""}
         self._subscribers: list[Subscriber] = []
         self._seq = 0
         self._lately: Final[dict[int, str]] = {}
@@ -127,7 +130,7 @@ class Feed:
                 continue
             self._deliver(page)
             for entry in page:
-                _tell(subscriber, entry)
+                self._tell(subscriber, entry)
             seen = page[-1].seq if page else newest  # those that no page has are forgotten, as spent
             if between is not None:
                 await between()
@@ -281,11 +284,13 @@ class Feed:
 
     def _tell_all(self, entry: Entry) -> None:
         for subscriber in self._subscribers:
-            _tell(subscriber, entry)
+            self._tell(subscriber, entry)
 
-
-def _tell(subscriber: Subscriber, entry: Entry) -> None:
-    if isinstance(entry, Restoration):
-        subscriber.restored(entry.kind, entry.id, entry.seq)
-    else:
-        subscriber.revoked(entry)
+    def _tell(self, subscriber: Subscriber, entry: Entry) -> None:
+        """What is of another tenant takes its number and is told to nobody here."""
+        if entry.tenant not in self._tenants:
+            return
+        if isinstance(entry, Restoration):
+            subscriber.restored(entry.kind, entry.id, entry.seq)
+        else:
+            subscriber.revoked(entry)

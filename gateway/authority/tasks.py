@@ -46,10 +46,8 @@ class Tasks:
 
     async def live_token(self, token: str) -> OwnToken | None:
         """A task token that gives access now, or None."""
-        own = self._maker.read_back(token, self._clock.now())
-        if own is None or await self._store.task_of(own.id, self._clock.now()) is None:
-            return None
-        return own
+        parent = await self.parent(token)
+        return None if parent is None else parent.token
 
     async def parent(self, token: str) -> Parent | None:
         """A task token that gives access now with its task, or None: what a child task is opened and renewed with."""
@@ -94,6 +92,7 @@ class Tasks:
     async def end_as_drifted(self, name: str, policy: str) -> None:
         """End a task that the policy of this digest would not give to its agent; one that is gone is none."""
         with suppress(TaskUnknownError):
+            await self.show(name)
             await self._endings.end(name, REVOKED, POLICY_DRIFT, by=f"policy:{policy}")
 
     async def show(self, name: str) -> TaskRow:
@@ -109,10 +108,10 @@ class Tasks:
 
     async def introspect(self, token: str, agent: str) -> Mapping[str, Any] | None:
         """The claims of a live token, for its agent, its subject or its task's starter; None for everybody else (RFC 7662)."""
-        own = self._maker.read_back(token, self._clock.now())
-        task = None if own is None else await self._store.task_of(own.id, self._clock.now())
-        if own is None or task is None or agent not in (own.agent, own.subject, task.starter):
+        found = await self.parent(token)
+        if found is None or agent not in (found.token.agent, found.token.subject, found.task.starter):
             return None
+        own = found.token
         return {name: own.claims[name] for name in _SHOWN if name in own.claims}
 
     async def revoke_token(self, token: str, agent: str) -> None:
@@ -122,7 +121,7 @@ class Tasks:
         """
         own = self._maker.read_back(token, self._clock.now())
         task = None if own is None else await self._store.task(own.task)
-        if own is None or task is None:
+        if own is None or task is None or task.tenant != self._tenant:
             return
         if agent not in (own.agent, task.starter):
             raise RefusedError(UNAUTHORIZED_CLIENT, "The token was issued to another agent; only that agent can give it back.")

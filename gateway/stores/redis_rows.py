@@ -39,21 +39,22 @@ def task_row(shown: Sequence[bytes]) -> TaskRow:
 
 def entry(packed: bytes) -> Entry:
     """An entry of the feed."""
-    seq, time, kind, name, cause, until, _tenant, state = json.loads(packed)
+    seq, time, kind, name, cause, until, tenant, state = json.loads(packed)
     if state == _RESTORED:
-        return Restoration(int(seq), float(time), kind, name)
-    return Revocation(int(seq), float(time), kind, name, cause, float(until))
+        return Restoration(int(seq), float(time), kind, name, tenant)
+    return Revocation(int(seq), float(time), kind, name, cause, float(until), tenant)
 
 
 def revocation(packed: bytes) -> Revocation:
     """An entry of the feed that revokes."""
-    seq, time, kind, name, cause, until, _tenant, _state = json.loads(packed)
-    return Revocation(int(seq), float(time), kind, name, cause, float(until))
+    seq, time, kind, name, cause, until, tenant, _state = json.loads(packed)
+    return Revocation(int(seq), float(time), kind, name, cause, float(until), tenant)
 
 
 def stop(packed: bytes) -> Stop:
-    """A stop, with the tenant that only the store knows."""
-    return Stop(json.loads(packed)[6], revocation(packed))
+    """A stop, with the tenant that it is of."""
+    found = revocation(packed)
+    return Stop(found.tenant, found)
 
 
 def ending(family: Sequence[Sequence[Any]]) -> Ending:

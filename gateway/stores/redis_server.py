@@ -156,8 +156,9 @@ class RedisServer:
         return await self._run(client, arguments, kept=kept)
 
     async def _run(self, client: Redis, arguments: Sequence[str], *, kept: bool) -> Any:
-        one: Any  # the library has types for some of its methods only
-        async with client.client() as one:
+        one: Any = client.client()  # the library has types for some of its methods only
+        try:
+            await one.initialize()
             try:
                 answer = await one.execute_command("EVALSHA", self._digest, 1, *arguments)
             except exceptions.NoScriptError:
@@ -166,6 +167,8 @@ class RedisServer:
             if replicas and not await one.wait(1, REPLICA):
                 raise StoreUnavailableError("no replica has acknowledged in time")
             return answer
+        finally:
+            await one.aclose()  # also when it was cancelled before it was ready
 
     async def _bounded(self, work: Awaitable[T]) -> T:
         try:

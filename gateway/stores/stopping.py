@@ -10,14 +10,14 @@ from gateway.stores.store import KEEP_ENDED, PAGE, BarredError, Beat, Entry, Sto
 _ENDED: Final = "ended"
 _STOPPED: Final = "stopped"
 _RESTORED: Final = "restored"
-_ENTRY: Final = "seq, time, kind, id, cause, until, state"
+_ENTRY: Final = "seq, time, kind, id, cause, until, tenant, state"
 
 
 def revoke(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
     """Write a revocation, in the place of whatever else is written of the same thing, under a new number."""
     file.execute("DELETE FROM revocations WHERE kind = ? AND id = ?", (kind, name))
     state = _STOPPED if kind in STOPS else _ENDED
-    return Revocation(_insert(file, now, kind, name, cause, until, tenant, state), now, kind, name, cause, until)
+    return Revocation(_insert(file, now, kind, name, cause, until, tenant, state), now, kind, name, cause, until, tenant)
 
 
 def stop(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
@@ -41,16 +41,16 @@ def restore(file: sqlite3.Connection, stopped: Revocation, tenant: str, now: flo
     """Write that a stop is lifted, in its place and under a new number."""
     file.execute("DELETE FROM revocations WHERE seq = ?", (stopped.seq,))
     seq = _insert(file, now, stopped.kind, stopped.id, "", now + KEEP_ENDED, tenant, _RESTORED)
-    return Restoration(seq, now, stopped.kind, stopped.id)
+    return Restoration(seq, now, stopped.kind, stopped.id, tenant)
 
 
 def stops(file: sqlite3.Connection, after: int) -> Sequence[Stop]:
     """A page of what is stopped now."""
     rows = file.execute(
-        f"SELECT tenant, {_ENTRY} FROM revocations WHERE state = 'stopped' AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 column names only
+        f"SELECT {_ENTRY} FROM revocations WHERE state = 'stopped' AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 column names only
         (after, PAGE),
     )
-    return tuple(Stop(row[0], Revocation(*row[1:-1])) for row in rows)
+    return tuple(Stop(row[-2], Revocation(*row[:-1])) for row in rows)
 
 
 def check_bars(file: sqlite3.Connection, tenant: str, *agents: str) -> None:
@@ -101,5 +101,7 @@ def _insert(file: sqlite3.Connection, *values: object) -> int:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    seq, time, kind, name, cause, until, state = row
-    return Restoration(seq, time, kind, name) if state == _RESTORED else Revocation(seq, time, kind, name, cause, until)
+    seq, time, kind, name, cause, until, tenant, state = row
+    if state == _RESTORED:
+        return Restoration(seq, time, kind, name, tenant)
+    return Revocation(seq, time, kind, name, cause, until, tenant)

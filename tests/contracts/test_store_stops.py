@@ -84,7 +84,7 @@ async def test_a_stop_bars_until_it_is_lifted(store: Store, kind: str, name: str
     task, later = task_row(), task_row("2" * 32)
     await store.open_task(task, first_token(task))
     stopped = await store.stop(kind, name, "acme", "operator", FOREVER, NOW + 1)
-    assert stopped == Revocation(1, NOW + 1, kind, name, "operator", FOREVER)
+    assert stopped == Revocation(1, NOW + 1, kind, name, "operator", FOREVER, "acme")
     for barred in (
         store.open_task(later, first_token(later, "later")),
         store.issue(IssuedToken("more", task.id, NOW + 300), NOW + 1),
@@ -100,7 +100,7 @@ async def test_a_stop_bars_until_it_is_lifted(store: Store, kind: str, name: str
     assert (ending.task.state, ending.task.cause) == ("revoked", "operator")
     assert await store.end_tasks_of(kind, name, "operator", NOW + 2) == ()
     assert await store.restore(kind, name, "other", NOW + 3) is None
-    assert await store.restore(kind, name, "acme", NOW + 3) == Restoration(3, NOW + 3, kind, name)
+    assert await store.restore(kind, name, "acme", NOW + 3) == Restoration(3, NOW + 3, kind, name, "acme")
     assert await store.restore(kind, name, "acme", NOW + 3) is None
     await store.open_task(later, first_token(later, "later"))
     assert await store.task_of("later", NOW + 3) == later
@@ -200,7 +200,7 @@ async def test_a_restoration_is_forgotten_after_its_time(store: Store):
     await store.stop(AN_AGENT, AGENT, "acme", "operator", FOREVER, NOW)
     await store.restore(AN_AGENT, AGENT, "acme", NOW)
     await store.purge(NOW + KEEP_ENDED)
-    assert await store.revocations(0) == (Restoration(2, NOW, AN_AGENT, AGENT),)
+    assert await store.revocations(0) == (Restoration(2, NOW, AN_AGENT, AGENT, "acme"),)
     await store.purge(NOW + 2 * KEEP_ENDED)
     assert await store.revocations(0) == ()
     assert (await store.beat()).seq == 2

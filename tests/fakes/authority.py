@@ -117,14 +117,23 @@ def build_store(folder: Path, clock: Clock, kind: str = "sqlite", where: str = "
 
 
 async def build_authority(
-    folder: Path, clock: Clock, log: Log, grants: Grants, *, store: str = "store/doorward.db", **tokens: str
+    folder: Path,
+    clock: Clock,
+    log: Log,
+    grants: Grants,
+    *,
+    tenant: str = "acme",
+    store: str | Mapping[str, object] = "store/doorward.db",
+    max_staleness: float = 10.0,
+    **tokens: str,
 ) -> Authority:
-    rule = AuthorityRule.model_validate({"store": {"sqlite": store}, "tokens": tokens})
+    kept = {"sqlite": store} if isinstance(store, str) else store
+    rule = AuthorityRule.model_validate({"store": kept, "tokens": tokens})
     return await start_authority(
         rule,
-        tenant="acme",
+        tenant=tenant,
         audience="doorward",
-        max_staleness=10.0,
+        max_staleness=max_staleness,
         may_hold=grants,
         notes=log,
         resolve=folder.joinpath,

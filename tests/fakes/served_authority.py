@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +134,26 @@ class World:
         (self.folder / "away").rename(self.folder / "store/doorward.db")
 
 
-@pytest.fixture(params=[os.getuid()])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """The authority with both sockets. The parameter is the user id that counts as an agent."""
-    clock, log, grants = StillClock(), Log(), Grants()
+@asynccontextmanager
+async def serving(
+    folder: Path,
+    clock: StillClock,
+    log: Log,
+    grants: Grants,
+    user: int,
+    *,
+    tenant: str = "acme",
+    store: str | Mapping[str, object] = "store/doorward.db",
+    key: SigningKey | None = None,
+    max_staleness: float = 10.0,
+) -> AsyncIterator[World]:
+    """The authority of a tenant with both sockets; `user` is the user id that counts as an agent, `key` the issuer's."""
     grants.intents["spiffe://acme.example/host/tester"] = {"invoices.read"}
     assert AGENT in grants.intents
-    authority = await build_authority(tmp_path, clock, log, grants)
-    made = World(tmp_path, clock, log, grants, authority)
-    identities = made.known = made.identities(made.fetch, request.param)
+    authority = await build_authority(folder, clock, log, grants, tenant=tenant, store=store, max_staleness=max_staleness)
+    made = World(folder, clock, log, grants, authority)
+    made.key = key or made.key
+    identities = made.known = made.identities(made.fetch, user)
     resources = {"http://gateway.example": None, "http://gateway.example/billing": frozenset(("invoices.read",))}
     agents = await start_site(
         authority_application(
@@ -149,7 +161,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         ),
         [parse_address("127.0.0.1:0"), parse_address("unix:sockets/authority.sock")],
         mode=EVERY_USER,
-        resolve=tmp_path.joinpath,
+        resolve=folder.joinpath,
         clock=clock,
     )
     (made.port,) = agents.ports
@@ -165,7 +177,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         ),
         [parse_address("unix:private/admin.sock")],
         mode=OWNER_ONLY,
-        resolve=tmp_path.joinpath,
+        resolve=folder.joinpath,
         clock=clock,
     )
     yield made
@@ -175,3 +187,10 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await authority.stop()
     assert not made.socket.exists()
     assert not made.admin.exists()
+
+
+@pytest.fixture(params=[os.getuid()])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """The authority with both sockets. The parameter is the user id that counts as an agent."""
+    async with serving(tmp_path, StillClock(), Log(), Grants(), request.param) as made:
+        yield made

@@ -54,13 +54,14 @@ def test_how_it_ended_can_be_read(records, decision, status):
     [
         Filter(task="t9"), Filter(agent="spiffe://acme.example/ns/agents/sa/a9"), Filter(intent="all.write"),
         Filter(request="r9"), Filter(decision="deny"), Filter(upstream="tracker"), Filter(since="2026-11-23T18:00:09"),
+        Filter(tenant="globex"),
     ],
 )  # fmt: skip
 def test_each_filter_picks(wanted):
     """A filter shows what matches and hides what does not."""
     match = {
         "task": "t9", "agent": "spiffe://acme.example/ns/agents/sa/a9", "upstream": "tracker", "decision": "deny",
-        "intent": {"declared": "x", "observed": ["all.write"]},
+        "tenant": "globex", "intent": {"declared": "x", "observed": ["all.write"]},
     }  # fmt: skip
     assert not list(exchanges([request(1), response(1)], wanted))
     assert len(list(exchanges([request(9, **match), response(9)], wanted))) == 1

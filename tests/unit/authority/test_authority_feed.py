@@ -42,7 +42,7 @@ async def test_catching_up_over_many_pages(tmp_path: Path):
         task = task_row(f"{number:032x}")
         await store.open_task(task, first_token(task, f"token{number}"))
         await store.end_task(task.id, "completed", "completed", NOW)
-    feed = Feed(store, clock, issuer="i", jwks={})
+    feed = Feed(store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
     await feed.start()
     gateway = Gateway()
     await feed.subscribe(gateway)
@@ -191,7 +191,7 @@ async def test_a_store_that_was_set_back_is_told_as_a_new_epoch(tmp_path: Path):
     copy = (tmp_path / "copy.db").absolute()
     backup = sqlite3.connect(tmp_path / "store/doorward.db")
     backup.execute("VACUUM INTO ?", (str(copy),))
-    feed = Feed(store, clock, issuer="i", jwks={})
+    feed = Feed(store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
     before = await feed.start()
     gateway = Gateway()
     await feed.subscribe(gateway)
@@ -220,7 +220,7 @@ async def test_a_store_that_counts_anew_is_noticed_before_a_revocation_is_acknow
     copy = (tmp_path / "copy.db").absolute()
     backup = sqlite3.connect(tmp_path / "store/doorward.db")
     backup.execute("VACUUM INTO ?", (str(copy),))
-    feed = Feed(store, clock, issuer="i", jwks={})
+    feed = Feed(store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
     before = await feed.start()
     gateway = Gateway()
     await feed.subscribe(gateway)
@@ -301,7 +301,7 @@ def test_any_interleaving_is_in_order(steps: list[str]):
     async def play() -> None:
         store = Scripted()
         kept: Store = store
-        feed = Feed(kept, StillClock(), issuer="i", jwks={})
+        feed = Feed(kept, StillClock(), issuer="i", jwks={}, tenants=frozenset(("acme",)))
         await feed.start()
         gateways: list[Gateway] = []
         under_way = []

@@ -45,7 +45,7 @@ class One:
         self.clock = clock
         self.faulty = Faulty(store)
         self.store = cast("Store", self.faulty)
-        self.feed = Feed(self.store, clock, issuer="i", jwks={})
+        self.feed = Feed(self.store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
         self.endings = Endings(store=self.store, feed=self.feed, recorder=Recorder(Log()), clock=clock)
         self.stops = Stops(store=self.store, endings=self.endings, tenant="acme", clock=clock)
         self.standing = Standing(clock, issuer="i", audience="doorward", tenant="acme", prefix="dwt_", max_staleness=10.0)
