@@ -13,7 +13,7 @@ from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.fields import response_vocabulary
 from gateway.http.listener import BACKLOG, Listener
-from gateway.http.memory import Memory
+from gateway.http.memory import DATED, Memory
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
 from gateway.http.turns import Sharing, Turns
@@ -114,7 +114,7 @@ class GatewaySide:
             policy=compiled.policy,
             leases=self.leases,
             credentials=credentials,
-            relay=Relay(pool, response_vocabulary(), limits, ground.clock, Memory()),
+            relay=Relay(pool, response_vocabulary(), limits, ground.clock, Memory(DATED)),
             audit=ground.ledger,
         )
 

@@ -6,6 +6,8 @@ V = TypeVar("V")
 
 ENTRIES: Final = 4096
 """How many byte strings one memory knows; then it starts anew."""
+DATED: Final = 1024
+"""How many byte strings are known of a kind that says a date: each comes again only within a second."""
 LARGEST: Final = 4096
 """Longer byte strings are not remembered, in bytes."""
 _SEEN: Final = 16_384

@@ -21,7 +21,7 @@ async def test_most_of_a_flood_of_forged_tokens_is_not_looked_at(house: Build) -
         answer = await client.answer()
         told[answer.status] += 1
         if answer.status == 429:
-            assert answer.fields["retry-after"] == ["1"]
+            assert answer.fields["retry-after"] == "1"
             assert b'"limit_exceeded"' in answer.body
     assert set(told) == {401, 429}
     assert told[429] > 100

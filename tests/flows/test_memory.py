@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 from fakes.clock import TurnedClock
-from fakes.house import Build, House, RawClient, get
+from fakes.house import Build, House, RawClient, ScriptedUpstream, get
 
 from gateway.audit.flood import Flood
 from gateway.errors import DoorwardError
@@ -13,7 +13,7 @@ from gateway.handle_request import handle_request
 from gateway.http.bound import bind_address
 from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
-from gateway.http.memory import ENTRIES, LARGEST, Memory
+from gateway.http.memory import DATED, ENTRIES, LARGEST, Memory
 from gateway.http.permitted import Permitted
 from gateway.identity.standing import Standing
 from gateway.snapshot import Snapshot
@@ -196,3 +196,25 @@ def test_a_memory_is_bounded_and_admits_only_what_comes_twice() -> None:
     for number in range(200_000):
         memory.keep(b"n%d" % number, number)
     assert len(memory._seen) <= 16_384
+
+
+async def test_the_memory_of_response_heads_is_bounded(house: Build) -> None:
+    """An upstream whose heads are new again and again, as with a date, fills it only so far."""
+
+    async def dated(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        while True:
+            await upstream.request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Second: %d\r\n\r\nhi" % (number // 2))
+            number += 1
+
+    door = await house(dated)
+    token, client = await door.token(), await door.connect()
+    heads = door.doorward.snapshot.relay._heads
+    sizes = []
+    for _ in range(2 * DATED + 20):
+        await client.send(get("/api/items", token))
+        assert (await client.answer()).status == 200
+        sizes.append(len(heads.known))
+    assert max(sizes) == DATED
+    assert sizes[-1] < 20
