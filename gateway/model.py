@@ -160,11 +160,10 @@ class Principal:
     """Who calls, for which task, holding which intents: the outcome of a verified task token.
 
     Only the outermost actor is here; deeper `act` levels are history and never reach a decision (RFC 8693 §4.1).
-    `expires` is in Unix seconds. `marks` names everything whose revocation ends this access. `limits` are those of the task
-    itself and of all its ancestors: each of them is spent from. `opened` is when the task was, in Unix seconds, and `starter`
-    who opened it; None for the agent itself. `family` is the first of the tasks above, empty if there is none. `met` names the
-    conditions that held of the claims of the starter; None on paper alone, where all are supposed to. `binding` is what the
-    token is bound to; None for a bearer token.
+    `expires` and `opened`, when the task was, are in Unix seconds. `marks` names everything whose revocation ends this access.
+    `limits` are those of the task and of all its ancestors: each of them is spent from. `starter` opened it; None: the agent.
+    `family` is the first of the tasks above, empty if there is none. `met` names the conditions that held of the claims of the
+    starter; None on paper alone, where all are supposed to. `binding` is None for a bearer token.
     """
 
     agent: str
@@ -184,6 +183,7 @@ class Principal:
     family: str = ""
     met: frozenset[str] | None = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    subject_claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 Current = NewType("Current", Principal)

@@ -29,10 +29,11 @@ class Asked(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A task that policy has not been asked about yet, and how it would be opened."""
+    """A task that policy has not been asked about yet, how it would be opened, and the claims of its subject."""
 
     task: TaskRow
     opening: Opening
+    claims: Mapping[str, object]
 
 
 def opening_of(task: TaskRow) -> Opening:
@@ -69,7 +70,7 @@ class Drafts:
             intents=asked.intents, opened=now, ends=now + min(self._max_task, bounds.duration or math.inf), policy="",
             params=asked.params, limits=bounds.limits, delegated=delegated,
         )  # fmt: skip
-        return Draft(task, Opening(agent, starter.agent, asked.params, starter.claims))
+        return Draft(task, Opening(agent, starter.agent, asked.params, starter.claims), starter.claims)
 
     def _below(self, parent: Parent, agent: str, asked: Asked, now: float) -> Draft:
         above = parent.task
@@ -95,7 +96,7 @@ class Drafts:
             intents=asked.intents, opened=now, ends=ends, policy="", parent=above.id, params=above.params,
             limits=asked.bounds.limits, above=family, delegated=above.delegated,
         )  # fmt: skip
-        return Draft(task, opening)
+        return Draft(task, opening, above.subject_claims)
 
 
 def check_eligible(parent: Parent, agent: str) -> None:

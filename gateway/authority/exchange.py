@@ -231,7 +231,8 @@ class Exchange:
     def _allowed(self, draft: Draft) -> tuple[TaskRow, Allowance]:
         """The task as policy allows it."""
         allowance = self._ask_policy(draft.opening, draft.task.intents)
-        return replace(draft.task, policy=allowance.policy, met=allowance.met), allowance
+        kept = _named(draft.claims, allowance.subject_claims)
+        return replace(draft.task, policy=allowance.policy, met=allowance.met, subject_claims=kept), allowance
 
     async def _keep(self, task: TaskRow, first: IssuedToken | None) -> None:
         try:
@@ -284,7 +285,9 @@ class Exchange:
                 trace, task, intents, policy=allowance.policy, epoch=self._feed.epoch, now=now, narrowed=narrowed
             )
         except TokenTooLargeError:
-            raise RefusedError(INVALID_SCOPE, "A token cannot hold so many intents; ask for fewer.") from None
+            raise RefusedError(
+                INVALID_SCOPE, "A token cannot hold so many intents and claims; ask for fewer intents."
+            ) from None
         except UnsignedError:
             raise Refusal("signing_unavailable") from None
 
@@ -326,8 +329,13 @@ def _checked(intents: Sequence[str]) -> tuple[str, ...]:
 def _narrowed(agent: Identity, allowance: Allowance, grounds: Grounds, bounds: Bounds) -> Narrowed:
     """A token for a child task is bound to the agent that it names, which could not prove to hold anything of its giver's."""
     binding = grounds.binding if bounds.may_act is None else None
-    claims = {name: agent.claims[name] for name in sorted(allowance.claims) if name in agent.claims}
+    claims = _named(agent.claims, allowance.claims)
     return Narrowed(None if bounds.resource is None else bounds.resource.url, bounds.may_act, binding, claims)
+
+
+def _named(claims: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+    """Of the claims of an identity those that policy reads; the others are nobody's business."""
+    return {name: claims[name] for name in sorted(names) if name in claims}
 
 
 def _within(resource: Resource | None, intents: Sequence[str]) -> tuple[str, ...]:

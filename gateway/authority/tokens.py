@@ -127,6 +127,8 @@ class TokenMaker:
         }
         if narrowed.may_act is not None:
             claims |= {"aud": self._issuer, "may_act": {"sub": narrowed.may_act}}
+        elif task.subject_claims:
+            claims["subject_claims"] = dict(task.subject_claims)
         if narrowed.claims:
             claims["agent_claims"] = dict(narrowed.claims)
         if narrowed.binding is not None:

@@ -137,6 +137,7 @@ def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Princ
         family=above[-1][0] if above else "",
         met=frozenset(_texts(details, "met")),
         claims=_claims(claims.get("agent_claims", {})),
+        subject_claims=_claims(claims.get("subject_claims", {})),
     )
 
 
@@ -150,7 +151,7 @@ def _binding(confirmation: object) -> Binding:
 
 
 def _claims(claims: object) -> Mapping[str, Any]:
-    """What policy reads of the claims of the agent."""
+    """What policy reads of the claims of the agent, or of the subject."""
     if not isinstance(claims, dict):
         raise Refusal("token_invalid")
     return claims

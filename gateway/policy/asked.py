@@ -123,6 +123,7 @@ _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
     "agent.trust_domain": (STRING, _trust_domain),
     "agent.claims": (CLAIMS, lambda asked: asked.principal.claims),
     "subject.id": (STRING, lambda asked: asked.principal.subject),
+    "subject.claims": (CLAIMS, lambda asked: asked.principal.subject_claims),
     "task.id": (STRING, lambda asked: asked.principal.task),
     "task.params": (TEXTS, lambda asked: asked.principal.params),
     "task.age": (DURATION, _age),

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from cachetools import LRUCache
 
 from gateway.model import AgentPattern
-from gateway.policy.conditions import Condition, agent_claims_named, request_condition
+from gateway.policy.conditions import AGENT_CLAIMS, SUBJECT_CLAIMS, Condition, claims_named, request_condition
 from gateway.policy.limited import GrantLimits
 from gateway.policy.rules import DenialRule, GrantRule, matches
 from gateway.policy.start import Opening, Start
@@ -80,9 +80,12 @@ class Policy:
         self.drifting: Final = ASKED_FOR if drift else frozenset[str]()
         """The codes of refusals that are counted."""
         self.digest: Final = digest
-        conditions = [*(rule.when for rule in grants), *(rule.when for rule in denials)]
-        self.claims: Final = frozenset[str]().union(*(agent_claims_named(text) for text in conditions if text is not None))
+        texts = [*(rule.when for rule in grants), *(rule.when for rule in denials)]
+        conditions = [text for text in texts if text is not None]
+        self.claims: Final = frozenset[str]().union(*(claims_named(AGENT_CLAIMS, text) for text in conditions))
         """The claims of agents that conditions read, and tokens therefore carry."""
+        self.subject_claims: Final = frozenset[str]().union(*(claims_named(SUBJECT_CLAIMS, text) for text in conditions))
+        """The claims of subjects that conditions of requests read, and tasks therefore keep."""
         self.observing: Final = observing
         self._intents: Final = tuple(intents)
         self._grants: Final = _ByAgent(((_grant(rule), rule.intents), rule.agents) for rule in grants)

@@ -16,7 +16,8 @@ CAPTURES: Final = "path"
 PARAMS: Final = "task.params"
 SUBJECT_CLAIMS: Final = "subject.claims"
 AGENT_CLAIMS: Final = "agent.claims"
-AGENT_CLAIMS_WORDS: Final = ["agent", ".", "claims"]
+CARRIED: Final = (AGENT_CLAIMS, SUBJECT_CLAIMS)
+"""Of these a token carries only the members that policy names."""
 
 _OF_REQUESTS: Final = Environment(VARIABLES)
 _OF_STARTS: Final = Environment(
@@ -92,7 +93,9 @@ class Condition:
 @lru_cache(CONDITIONS_KEPT)
 def request_condition(text: str) -> Condition:
     """Compile a condition that is judged for each request. Raises `ExpressionError` with the place of the mistake."""
-    return _compiled(text, _OF_REQUESTS, Comparisons.parse(text))
+    condition = _compiled(text, _OF_REQUESTS, Comparisons.parse(text))
+    _check_claims(condition)
+    return condition
 
 
 @lru_cache(CONDITIONS_KEPT)
@@ -102,19 +105,23 @@ def start_condition(text: str) -> Condition:
     return _compiled(text, _OF_STARTS, None if comparisons is None or comparisons.captures else comparisons)
 
 
-def agent_claims_named(text: str) -> frozenset[str]:
-    """The claims of the agent that a condition of requests reads."""
-    return frozenset(member.name for member in members_named(text) if member.variable == AGENT_CLAIMS)
+def claims_named(variable: str, text: str) -> frozenset[str]:
+    """The claims of the agent or of the subject, as `variable` says, that a condition of requests reads."""
+    return frozenset(member.name for member in members_named(text) if member.variable == variable)
 
 
-def _check_claims(expression: Expression) -> None:
+def _check_claims(condition: Condition) -> None:
     """A token carries only the claims that policy reads, so a condition has to name each of them."""
-    if AGENT_CLAIMS not in expression.reads:
-        return
-    words = [token[0] for token in _TOKENS(expression.text)]
-    whole = sum(words[at : at + 3] == AGENT_CLAIMS_WORDS for at in range(len(words)))
-    if whole != sum(member.variable == AGENT_CLAIMS for member in members_named(expression.text)):
-        raise ExpressionError("name each claim that is read, as in agent.claims.department", 1, 1)
+    words = [token[0] for token in _TOKENS(condition.text)]
+    for variable in condition.reads.intersection(CARRIED):
+        whole = sum(words[at : at + 3] == _words(variable) for at in range(len(words)))
+        if whole != sum(member.variable == variable for member in members_named(condition.text)):
+            raise ExpressionError(f"name each claim that is read, as in {variable}.department", 1, 1)
+
+
+def _words(variable: str) -> list[str]:
+    whose, _, member = variable.partition(".")
+    return [whose, ".", member]
 
 
 def _compiled(text: str, environment: Environment, comparisons: Comparisons | None) -> Condition:
@@ -123,7 +130,6 @@ def _compiled(text: str, environment: Environment, comparisons: Comparisons | No
     expression = environment.compile(text, BOOL)
     if not expression.reads:
         raise ExpressionError("the expression reads nothing, so it says the same of everything", 1, 1)
-    _check_claims(expression)
     _try(expression)
     return Condition(text, None, expression)
 
@@ -157,11 +163,12 @@ def _sample_values(expression: Expression, sample: str) -> dict[str, Any]:
     return {name: samples[name] for name in expression.reads}
 
 
+_OF_MEMBERS: Final = (PARAMS, *CARRIED)
 _START_TEXTS: Final = frozenset(("agent.id", "agent.trust_domain", "subject.id"))
 
 
 def members_named(text: str) -> Iterator[Member]:
-    """The members of `path`, `task.params` and `agent.claims` that an expression names, as in `path.x` and `path["x"]`."""
+    """The members that an expression names of `path`, `task.params` and claims, as in `path.x` and `path["x"]`."""
     tokens = [token for token in _TOKENS(text) if not token[0].startswith("//")]
     words = [token[0] for token in tokens]
     for at, word in enumerate(words):
@@ -169,12 +176,10 @@ def members_named(text: str) -> Iterator[Member]:
             continue
         if word == CAPTURES:
             variable, follows = CAPTURES, at + 1
-        elif words[at : at + 3] == ["task", ".", "params"]:
-            variable, follows = PARAMS, at + 3
-        elif words[at : at + 3] == AGENT_CLAIMS_WORDS:
-            variable, follows = AGENT_CLAIMS, at + 3
         else:
-            continue
+            variable, follows = "".join(words[at : at + 3]), at + 3
+            if variable not in _OF_MEMBERS:
+                continue
         name = _member(words[follows : follows + 3])
         if name is not None:
             start = tokens[follows + 1].start()

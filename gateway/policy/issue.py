@@ -12,7 +12,8 @@ class Allowance:
     """What policy lets an agent hold: for how long at most (seconds, None without a limit of its own), under which digest.
 
     With `proof` only in a token that is bound to a key of its holder. `met` are the marks of the starts that held of the claims
-    of whoever opens the task; `claims` are those of the agent that a token carries.
+    of whoever opens the task; `claims` are those of the agent that a token carries, `subject_claims` those of the subject that
+    the task keeps.
     """
 
     ttl: float | None
@@ -20,6 +21,7 @@ class Allowance:
     proof: bool = False
     met: tuple[str, ...] = ()
     claims: frozenset[str] = frozenset()
+    subject_claims: frozenset[str] = frozenset()
 
 
 class NotGrantedError(Exception):
@@ -48,7 +50,7 @@ def may_hold(policy: Policy, opening: Opening, intents: Sequence[str]) -> Allowa
         if ttl is not None:
             shortest = ttl if shortest is None else min(shortest, ttl)
         met.update(filter(None, map(_mark, grants)))
-    return Allowance(shortest, policy.digest, proof, tuple(sorted(met)), policy.claims)
+    return Allowance(shortest, policy.digest, proof, tuple(sorted(met)), policy.claims, policy.subject_claims)
 
 
 def _mark(grant: Grant) -> str | None:

@@ -36,8 +36,8 @@ class Question:
     """A request as somebody describes it. `target` begins with the upstream's prefix; `at` is in Unix seconds.
 
     `intents` are those of the token, all that policy lets such a task hold when None; `declared` is None for a request
-    without Agent-Intent. `opened` is when the task was; `starter` is the agent when None. Without `claims`, whoever opened the
-    task had those that policy wants.
+    without Agent-Intent. `opened` is when the task was; `starter` is the agent when None. `claims` are those of whoever opened
+    the task, and so of its subject. Without them those were there that a start wants, and none that a request is asked about.
     """
 
     agent: str
@@ -162,6 +162,7 @@ def decide_on_paper(compiled: Compiled, question: Question) -> Verdict:
         opened=question.at if question.opened is None else question.opened,
         met=None if question.claims is None else frozenset(may_hold(compiled.policy, opening_of(question), held).met),
         claims=question.agent_claims,
+        subject_claims=question.claims or {},
         binding=Binding(jkt=_TASK),  # whoever holds the key, if a grant wants one to be held
     )
     found: dict[str, Any] = {}

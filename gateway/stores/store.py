@@ -85,7 +85,8 @@ class TaskRow:
 
     `params` and `limits` are what JSON can hold. `above` are its ancestors, its parent first. `delegated` says that the agent
     has shown a token of the subject, and shows one again for each further token. `met` are the conditions of starts that held
-    of the claims of its starter. `due` is when a task that was heard of ends unless it is heard of again.
+    of the claims of its starter; `subject_claims` are those of its subject, when it was opened, that policy read then. `due` is
+    when a task that was heard of ends unless it is heard of again.
     """
 
     id: str
@@ -107,6 +108,7 @@ class TaskRow:
     above: tuple[Above, ...] = field(default=(), hash=False)
     delegated: bool = False
     met: tuple[str, ...] = ()
+    subject_claims: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def family(self) -> str:
@@ -125,6 +127,8 @@ def terms_of(task: TaskRow) -> Mapping[str, object]:
         terms["delegated"] = True
     if task.met:
         terms["met"] = list(task.met)
+    if task.subject_claims:
+        terms["subject_claims"] = dict(task.subject_claims)
     return terms
 
 
@@ -135,6 +139,7 @@ def read_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
         "above": tuple(Above(*above) for above in terms.get("above", ())),
         "delegated": terms.get("delegated", False),
         "met": tuple(terms.get("met", ())),
+        "subject_claims": terms.get("subject_claims", {}),
     }
 
 

@@ -32,7 +32,9 @@ async def test_a_task_is_read_as_it_was_opened(store: Store):
 async def test_what_bounds_a_task_is_kept(store: Store):
     """Limits, ancestors and how it was opened survive the store, and so do those of a task that has none."""
     above = (Above("2" * 32, OTHER, {"requests": 5}), Above("3" * 32, AGENT, {}))
-    task = task_row(limits={"rate": "20/s", "bytes": 9}, above=above, delegated=True, met=("a", "b"))
+    task = task_row(
+        limits={"rate": "20/s", "bytes": 9}, above=above, delegated=True, met=("a", "b"), subject_claims={"customers": ["42"]}
+    )
     await store.open_task(task, first_token(task))
     assert await store.task(task.id) == task
     assert (await store.issue(IssuedToken("second", task.id, NOW + 500), NOW)).above == above

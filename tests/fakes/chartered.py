@@ -35,6 +35,7 @@ def charter() -> Policy:
             "agents": [WORKER],
             "intents": ["invoices.read", "invoices.write"],
             "start": {"by": [ORCHESTRATOR], "when": "task.params.customer in subject.claims.customers"},
+            "when": '!has(subject.claims.region) || subject.claims.region == "eu"',
         },
         {"name": "own status", "agents": [WORKER], "intents": ["status.read"]},
         {"name": "help", "agents": [HELPER], "intents": ["invoices.read"], "start": {"by": [WORKER, HELPER]}},

@@ -69,6 +69,7 @@ CONDITIONS = {
     'now < timestamp("2027-01-15T08:00:00Z")': lambda _captures, request: request["time"] < 1_800_000_000.0,
     'request.headers["x-a"] == ["b"] && request.query.q[0] == "1"': lambda _captures, _request: True,
     '"untrusted" in task.labels': lambda _captures, request: "untrusted" in request["labels"],
+    'subject.claims.region == "eu"': lambda _captures, request: lacking(request["claims"], "region") == "eu",
     "request.json.amount <= 5": lambda _captures, request: lacking(request["body"], "amount") <= 5,
 }
 STARTS = {
@@ -104,6 +105,7 @@ requests = st.fixed_dictionaries(
         "time": st.sampled_from([1_799_999_999.0, 1_800_000_000.0]),
         "labels": st.sampled_from([frozenset(), frozenset(("untrusted",))]),
         "body": st.sampled_from([{}, {"amount": 5}, {"amount": 6}]),
+        "claims": st.sampled_from([{}, {"region": "eu"}, {"region": "us"}]),
     }
 )
 
@@ -135,6 +137,7 @@ def principal_of(request: dict) -> Current:
             marks=marks_of(token="j", task="t", agent="a", tenant="t"),
             params=request["params"],
             starter=None if request["starter"] == request["agent"] else request["starter"],
+            subject_claims=request["claims"],
         )
     )
 

@@ -93,6 +93,31 @@ async def test_an_agent_acts_on_behalf_of_a_subject(chartered: Chartered):
     assert (task.agent, task.subject, task.starter, task.delegated) == (WORKER, ANN, ANN, True)
 
 
+async def test_a_task_keeps_the_claims_of_its_subject(chartered: Chartered):
+    """Those that policy reads, as they were when it was opened: for each of its tokens, and for every task below it."""
+    answer = (await chartered.behalf("ann", "worker", "mail.read", region="eu", email="ann@acme.example")).json()
+    again = (await chartered.behalf("ann", "worker", task=answer["task"], region="us")).json()
+    child = (await chartered.below("worker", answer["access_token"], "mail.read")).json()
+    below = (await chartered.below("worker", child["access_token"], "mail.read")).json()
+    assert [claims(each)["subject_claims"] for each in (answer, again, child, below)] == [{"region": "eu"}] * 4
+    handed = await chartered.own("worker", "status.read", may_act=HELPER)
+    other = (await chartered.behalf("ann", "worker", "mail.read")).json()
+    assert not any("subject_claims" in claims(each) for each in (handed.json(), other))
+    assert "eu" not in repr(await chartered.world.authority.tasks.show(answer["task"]))
+    assert "region" not in str(chartered.world.log.of("task")) + str(chartered.world.log.of("token"))
+
+
+async def test_claims_of_a_subject_reach_no_one_with_a_token_to_hand_on(chartered: Chartered):
+    """A token that only opens a task below carries none; the task that it opens has them."""
+    form = {"agent": WORKER, "scope": "invoices.read", "authorization_details": element(params={"customer": "42"})}
+    form |= {"client_assertion_type": ASSERTION, "client_assertion": chartered.identity("orchestrator", region="eu")}
+    started = await chartered.world.post("/tasks", form)
+    handed = await chartered.handed(started.json()["task"])
+    child = (await chartered.below("helper", handed, "invoices.read")).json()
+    assert "subject_claims" not in claims({"access_token": handed})
+    assert claims(child)["subject_claims"] == {"region": "eu"}
+
+
 @pytest.mark.parametrize(
     "claim",
     [

@@ -30,6 +30,16 @@ def test_every_limit_of_the_task_and_of_those_above_counts(standing: Standing, i
     assert (principal.family, principal.met, principal.starter) == ("top", {"a", "b"}, "spiffe://acme.example/o")
 
 
+def test_what_policy_reads_of_the_claims_of_the_subject_is_known(standing: Standing, issuer: Any) -> None:
+    """Whatever they are, no representation shows them; and what is no object is no token of ours."""
+    principal = authenticate(bearer(made(issuer, subject_claims={"customers": ["42"]})), UPSTREAM, standing, SOURCE)
+    assert principal.subject_claims == {"customers": ["42"]}
+    assert "42" not in repr(principal)
+    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE).subject_claims == {}
+    with pytest.raises(Refusal, match="token_invalid"):
+        authenticate(bearer(made(issuer, subject_claims=["customers"])), UPSTREAM, standing, SOURCE)
+
+
 @pytest.mark.parametrize(
     "members",
     [

@@ -7,7 +7,7 @@ from gateway.policy.asked import VARIABLES, VOLATILE
 from gateway.policy.conditions import (
     CONDITIONS_KEPT,
     Member,
-    agent_claims_named,
+    claims_named,
     members_named,
     request_condition,
     start_condition,
@@ -93,16 +93,20 @@ def test_conditions_are_compiled_once_and_kept_within_a_bound() -> None:
     assert request_condition.cache_parameters()["maxsize"] == CONDITIONS_KEPT
 
 
-def test_claims_of_the_agent_are_named_one_by_one() -> None:
+@pytest.mark.parametrize("claims", ["agent.claims", "subject.claims"])
+def test_claims_are_named_one_by_one(claims: str) -> None:
     """For the token carries those that some condition names, and no others."""
-    text = 'agent.claims.shift == "a" && has(agent.claims["acme.example/teams"])'
-    assert agent_claims_named(text) == {"shift", "acme.example/teams"}
-    request_condition('agent.claims.shift == "a"')
+    text = f'{claims}.shift == "a" && has({claims}["acme.example/teams"]) && x.{claims}.y == 1'
+    assert claims_named(claims, text) == {"shift", "acme.example/teams"}
+    assert claims_named("agent.claims" if claims == "subject.claims" else "subject.claims", text) == frozenset()
+    condition = request_condition(f'{claims}.shift == "a"')
+    assert (condition.reads, condition.lasting) == ({claims}, True)
     for whole in (
-        "size(agent.claims) > 0",
-        '"x" in agent.claims',
-        'agent.claims.all(name, name == "x")',
-        "agent.claims[agent.id] == 1",
+        f"size({claims}) > 0",
+        f'"x" in {claims}',
+        f'{claims}.all(name, name == "x")',
+        f"{claims}[agent.id] == 1",
+        f'{claims}.shift == "a" || size({claims}) > 0',
     ):
-        with pytest.raises(ExpressionError, match="name each claim"):
+        with pytest.raises(ExpressionError, match=f"name each claim that is read, as in {claims}.department"):
             request_condition(whole)
