@@ -13,7 +13,7 @@ from gateway.policy.conditions import Condition
 from gateway.policy.rules import matches
 from gateway.settings.compiled import Compiled
 from gateway.settings.load import Loaded
-from gateway.settings.trial import PaperClock, Question, Verdict, decide_on_paper, opening_of
+from gateway.settings.trial import PaperClock, Question, Verdict, decide_on_paper, learnt_of, opening_of
 
 
 class Line(NamedTuple):
@@ -116,7 +116,7 @@ class _Teller:
         clock = PaperClock(self._question.at)
         asked = Asked(
             verdict.principal, verdict.use, verdict.upstream, verdict.head, self._question.source, clock, covering,
-            frozenset(self._question.labels),
+            learnt_of(self._question),
         )  # fmt: skip
         try:
             return f"{'is true' if condition.holds(asked) else 'is false'}: {text}"

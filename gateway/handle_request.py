@@ -15,6 +15,7 @@ from gateway.identity.authenticate import authenticate, still_good
 from gateway.intent.read_intent import read_intent
 from gateway.limits.spend import spend
 from gateway.model import NO_LABELS, Outcome, Principal, Use
+from gateway.policy.asked import UNLEARNT, Learnt
 from gateway.policy.decide import decide
 from gateway.snapshot import Snapshot
 
@@ -35,8 +36,9 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
         if use is not head.use:  # it was read from a body, and waited for that
             still_good(bearer, now.standing)
-        labels = await _labels_of(now, bearer, caller) if use.reads_labels else NO_LABELS
-        permit = decide(now.policy, principal, use, upstream, head, caller.source, now.standing.clock, labels)  # 5
+        asks = use.reads_labels or now.policy.counting
+        learnt = await _learnt(now, bearer, use, caller) if asks else UNLEARNT
+        permit = decide(now.policy, principal, use, upstream, head, caller.source, now.standing.clock, learnt)  # 5
         now.admission.permitted.keep(head)
         with spend(permit, upstream, now.leases) as owed:  # 6
             if owed is not None:
@@ -69,11 +71,14 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         record.close(outcome)  # 11, synchronous; its place was reserved in step 1
 
 
-async def _labels_of(now: Snapshot, bearer: Principal, caller: Downstream) -> frozenset[str]:
-    """The labels of the task, after a wait where this gateway has not asked for them yet."""
-    labels = await now.leases.labels.of(bearer.task, caller)
+async def _learnt(now: Snapshot, bearer: Principal, use: Use, caller: Downstream) -> Learnt:
+    """What rules can ask of the task: its labels, and how many requests it has made. Waits for the authority."""
+    labels = await now.leases.labels.of(bearer.task, caller) if use.reads_labels else NO_LABELS
+    requests = None
+    if now.policy.view(bearer.agent).counts:
+        requests = await now.leases.requests.before(bearer, len(use.operation.parts) or 1, caller)
     still_good(bearer, now.standing)
-    return labels
+    return Learnt(labels, requests)
 
 
 async def _settled(now: Snapshot, record: Record, bearer: Principal, use: Use, caller: Downstream) -> None:

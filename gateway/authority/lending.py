@@ -6,8 +6,8 @@ bounded time, which is renewed for as long as the gateway's line is open: withou
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol, final
 
@@ -21,6 +21,8 @@ from gateway.limits.wishes import (
     RATE,
     Answer,
     Back,
+    Count,
+    Counted,
     Drifted,
     Event,
     Forgot,
@@ -52,6 +54,9 @@ KEYS: Final = 65_536
 QUEUED: Final = 65_536
 """How many events wait for the store; more are dropped, and their wishes go unanswered."""
 
+COUNTED_AT_ONCE: Final = 1024
+"""How many requests are counted in one step of the store."""
+
 _log = telemetry.logger("lending")
 
 
@@ -64,6 +69,10 @@ class Counts(Protocol):
 
     async def give_back(self, key: str, amount: int) -> None:
         """Return what was drawn and not used."""
+        ...
+
+    async def count(self, amounts: Mapping[str, int], until: float, now: float) -> Mapping[str, int]:
+        """Add to what was counted under each key before; returns what that was. A count is forgotten after `until`."""
         ...
 
     async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
@@ -222,6 +231,8 @@ class Lending:
         elif isinstance(event, (Learn, Mark, Heard, Forgot)):
             if self._labelling is not None:
                 await self._labelling.work(gateway, event, self._lines)
+        elif isinstance(event, Count):
+            await self._count(gateway, event)
         elif isinstance(event, Drifted):
             if self.drift is not None:
                 await self.drift.note(event.task)
@@ -239,6 +250,24 @@ class Lending:
             now = self._clock.now()
             await self._counts.hold(event.key, gateway, event.amount, most=event.most, until=now + self._life, now=now)
             await self._returned(gateway, event)
+
+    async def _count(self, gateway: str, event: Count) -> None:
+        """Count it and all that wait right behind it, so that many requests at once cost one write."""
+        asked = [(gateway, event)]
+        while self._queue and len(asked) < COUNTED_AT_ONCE:
+            other, following = self._queue[0]
+            if not isinstance(following, Count):
+                break
+            self._queue.popleft()
+            asked.append((other, following))
+        amounts: Counter[str] = Counter()
+        for _, each in asked:
+            amounts[each.key] += each.amount
+        now = self._clock.now()
+        before = dict(await self._counts.count(amounts, now + self._keep, now))
+        for other, each in asked:
+            self._tell(other, Counted(each.number, before[each.key]))
+            before[each.key] += each.amount
 
     async def _grant(self, gateway: str, wish: Wish, lent: _Lent, *, last: bool) -> bool:
         """Lend what there is and answer; false if somebody waits, there is too little, and this is not the last try."""

@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a param of the task")
     parser.add_argument("--claims", type=json.loads, metavar="JSON", help="the claims of who opened the task")
     parser.add_argument("--label", action="append", default=[], metavar="NAME", help="a label of the task")
+    parser.add_argument("--requests", type=int, default=0, metavar="NUMBER", help="how many requests the task has made before")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="a header field of the request")
     parser.add_argument("--body", metavar="TEXT", help="the body; JSON unless a header says otherwise")
     parser.add_argument("--source", default="127.0.0.1", metavar="ADDRESS", help="where the request comes from")
@@ -77,6 +78,7 @@ def _asked(arguments: argparse.Namespace, loaded: Loaded) -> Question:
         params=dict(_pair(text) for text in arguments.param),
         claims=arguments.claims,
         labels=tuple(arguments.label),
+        requests=arguments.requests,
         headers=headers,
         body=(arguments.body or "").encode(),
         source=arguments.source,

@@ -45,6 +45,7 @@ class _SubjectProperties(_Part):
     params: dict[str, str] = Field(default_factory=dict)
     starter: _Text | None = None
     labels: tuple[_Text, ...] = ()
+    requests: Annotated[int, Field(ge=0)] = 0
     intents: tuple[_Text, ...] | None = None
     claims: dict[str, Any] | None = None
 
@@ -166,6 +167,7 @@ class EvaluationEndpoint:
             params=about.params,
             claims=about.claims,
             labels=about.labels,
+            requests=about.requests,
             headers=({"Content-Type": "application/json"} if body else {}) | resource.headers,
             body=body,
             source=asked.context.source,

@@ -13,7 +13,22 @@ from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.limits.account import Account, Waiter
 from gateway.limits.labels import TaskLabels
-from gateway.limits.wishes import CONCURRENT, RATE, Answer, Back, Drifted, Event, Hold, Labelled, Lender, Reply, Told, Wish
+from gateway.limits.requests import TaskRequests
+from gateway.limits.wishes import (
+    CONCURRENT,
+    RATE,
+    Answer,
+    Back,
+    Counted,
+    Drifted,
+    Event,
+    Hold,
+    Labelled,
+    Lender,
+    Reply,
+    Told,
+    Wish,
+)
 from gateway.model import Limit, Upstream
 
 LOOK_EVERY: Final = 1.0
@@ -56,6 +71,8 @@ class Leases:
         self._stopped = False
         self.labels: Final = TaskLabels(self._say)
         """What is known of the labels of tasks, over the same line."""
+        self.requests: Final = TaskRequests(self._say)
+        """How many requests tasks have made, over the same line."""
 
     def __repr__(self) -> str:
         return f"Leases({len(self._accounts)} accounts, {len(self._asked)} wishes)"
@@ -133,6 +150,8 @@ class Leases:
             self._answered(reply)
         elif isinstance(reply, (Labelled, Told)):
             self.labels.hear(reply)
+        elif isinstance(reply, Counted):
+            self.requests.hear(reply)
         elif (account := self._accounts.get(reply.key)) is not None:
             self._give_back(account)
         else:
@@ -142,6 +161,7 @@ class Leases:
         """The line was cut and is whole again: what was asked before will not be answered; what is held, is held still."""
         self._unsaid = []
         self.labels.restate()
+        self.requests.restate()
         for account, _, _ in self._asked.values():
             account.asked = 0
         self._asked.clear()

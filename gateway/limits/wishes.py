@@ -9,9 +9,9 @@ Every value is a NamedTuple of texts and numbers, so `_asdict()` beside its name
     {"recall": {"kind": "requests", "key": "…"}}
 
 A gateway sends the first three, a lender the other two. Of labels of tasks a gateway sends `learn`, `mark`, `heard` and
-`forgot`, and hears `labelled` and `told`; of what a task may not have it sends `drifted`. Whoever carries them keeps their
-order and never sends one twice: a wish whose answer is lost counts as spent, and what is given back twice would be spent
-twice.
+`forgot`, and hears `labelled` and `told`; of how many requests there were it sends `count`, and hears `counted`; of what a task
+may not have it sends `drifted`. Whoever carries them keeps their order and never sends one twice: a wish whose answer is lost
+counts as spent, and what is given back twice would be spent twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,6 +119,21 @@ class Told(NamedTuple):
     labels: str
 
 
+class Count(NamedTuple):
+    """A gateway counts so many more requests under this key, and asks how many there were before."""
+
+    number: int
+    key: str
+    amount: int
+
+
+class Counted(NamedTuple):
+    """How many requests there were before those of a `Count`."""
+
+    number: int
+    before: int
+
+
 class Drifted(NamedTuple):
     """A request of this task was refused for what it asked for."""
 
@@ -132,14 +147,16 @@ class Recall(NamedTuple):
     key: str
 
 
-Event = Wish | Back | Hold | Learn | Mark | Heard | Forgot | Drifted
-Reply = Answer | Recall | Labelled | Told
+Event = Wish | Back | Hold | Learn | Mark | Heard | Forgot | Count | Drifted
+Reply = Answer | Recall | Labelled | Told | Counted
 
 _EVENTS: Final[Mapping[str, type[Event]]] = {
     "wish": Wish, "back": Back, "hold": Hold, "learn": Learn, "mark": Mark, "heard": Heard, "forgot": Forgot,
-    "drifted": Drifted,
+    "count": Count, "drifted": Drifted,
 }  # fmt: skip
-_REPLIES: Final[Mapping[str, type[Reply]]] = {"answer": Answer, "recall": Recall, "labelled": Labelled, "told": Told}
+_REPLIES: Final[Mapping[str, type[Reply]]] = {
+    "answer": Answer, "recall": Recall, "labelled": Labelled, "told": Told, "counted": Counted,
+}  # fmt: skip
 
 
 class Lender(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 from gateway.clock import Clock
 from gateway.errors import Refusal
@@ -14,21 +14,35 @@ from gateway.http.query import AmbiguousPairsError, read_pairs
 from gateway.model import NO_LABELS, Coverage, Principal, Upstream, Use
 
 
+class Learnt(NamedTuple):
+    """What the authority has said of the task, beyond its token: its labels, and how many requests it has made before.
+
+    `requests` is None where nobody has counted them.
+    """
+
+    labels: frozenset[str] = NO_LABELS
+    requests: int | None = None
+
+    def after(self, operations: int) -> "Learnt":
+        """The same for one of several operations of a request, of which so many come before it."""
+        return self if self.requests is None else self._replace(requests=self.requests + operations)
+
+
+UNLEARNT: Final = Learnt()
+
+
 @final
 class Asked:
     """One request, as rules see it. Of its headers they see those that go on to the upstream."""
 
-    __slots__ = ("clock", "coverage", "head", "labels", "lasting", "principal", "source", "upstream", "use")
+    __slots__ = ("clock", "coverage", "head", "lasting", "learnt", "principal", "source", "upstream", "use")
 
     def __init__(
         self, principal: Principal, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
-        coverage: Coverage, labels: frozenset[str] = NO_LABELS,
+        coverage: Coverage, learnt: Learnt = UNLEARNT,
     ) -> None:  # fmt: skip
-        """`source` is the address that the request came from, `coverage` the intent that rules are asked about.
-
-        `labels` are those of the task.
-        """
-        self.labels: Final = labels
+        """`source` is the address that the request came from, `coverage` the intent that rules are asked about."""
+        self.learnt: Final = learnt
         self.principal: Final = principal
         self.use: Final = use
         self.upstream: Final = upstream
@@ -60,6 +74,12 @@ def _trust_domain(asked: Asked) -> str:
 
 def _age(asked: Asked) -> timedelta:
     return timedelta(seconds=max(0.0, asked.clock.now() - asked.principal.opened))
+
+
+def _requests(asked: Asked) -> int:
+    if asked.learnt.requests is None:
+        raise ExpressionError("nobody has counted the requests of the task")
+    return asked.learnt.requests
 
 
 def _reason(asked: Asked) -> str:
@@ -127,7 +147,8 @@ _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
     "task.id": (STRING, lambda asked: asked.principal.task),
     "task.params": (TEXTS, lambda asked: asked.principal.params),
     "task.age": (DURATION, _age),
-    "task.labels": (WORDS, lambda asked: sorted(asked.labels)),
+    "task.labels": (WORDS, lambda asked: sorted(asked.learnt.labels)),
+    "task.requests": (NUMBER, _requests),
     "intent.name": (STRING, lambda asked: asked.coverage.intent),
     "intent.reason": (STRING, _reason),
     "intent.tool": (STRING, _tool),
@@ -150,9 +171,11 @@ OF_BODY: Final = frozenset(("request.json", "request.form"))
 """What is read of the body, so that it has to be here before the decision."""
 OF_LABELS: Final = frozenset(("task.labels",))
 """What is known of the task beyond its token, so that it has to be learnt before the decision."""
+OF_COUNTS: Final = frozenset(("task.requests",))
+"""What is counted, before the decision, for all requests of the agents whom a rule that reads it concerns."""
 OF_TOOLS: Final = frozenset(("tool.name", "tool.arguments"))
 """What is read of the message that calls a tool; readers of MCP have it at hand."""
-VOLATILE: Final = frozenset(("task.age", "request.size", "request.source", "now")) | OF_BODY | OF_LABELS | OF_TOOLS
+VOLATILE: Final = frozenset(("task.age", "request.size", "request.source", "now")) | OF_BODY | OF_LABELS | OF_COUNTS | OF_TOOLS
 """What may differ when the same bytes come again with the same token."""
 
 _FACTS: Final[Mapping[str, _Fact]] = {name: fact for name, (_, fact) in _KNOWN.items()}

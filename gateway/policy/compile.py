@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
 from cachetools import LRUCache
 
 from gateway.model import AgentPattern
+from gateway.policy.asked import OF_COUNTS
 from gateway.policy.conditions import AGENT_CLAIMS, SUBJECT_CLAIMS, Condition, claims_named, request_condition
 from gateway.policy.limited import GrantLimits
 from gateway.policy.rules import DenialRule, GrantRule, matches
@@ -59,11 +61,13 @@ class AgentView:
     """What the policy says about one agent: for each intent the grants and the denials that can matter, in file order.
 
     `free` holds the grant that decides every request of a task which the agent opened itself without params, where one does.
+    `counts` says that one of them asks how many requests the task has made.
     """
 
     free: Mapping[str, Grant]
     grants: Mapping[str, Sequence[Grant]]
     denials: Mapping[str, Sequence[Denial]]
+    counts: bool
 
 
 class Policy:
@@ -86,6 +90,8 @@ class Policy:
         """The claims of agents that conditions read, and tokens therefore carry."""
         self.subject_claims: Final = frozenset[str]().union(*(claims_named(SUBJECT_CLAIMS, text) for text in conditions))
         """The claims of subjects that conditions of requests read, and tasks therefore keep."""
+        self.counting: Final = any(not OF_COUNTS.isdisjoint(request_condition(text).reads) for text in conditions)
+        """Whether a condition asks how many requests a task has made, whomever it concerns."""
         self.observing: Final = observing
         self._intents: Final = tuple(intents)
         self._grants: Final = _ByAgent(((_grant(rule), rule.intents), rule.agents) for rule in grants)
@@ -115,7 +121,12 @@ class Policy:
                 known = denials.setdefault(intent, [])
                 if not known or known[-1].condition is not None:
                     known.append(denial)
-        return AgentView({intent: found[0] for intent, found in grants.items() if found[0].free}, grants, denials)
+        free = {intent: found[0] for intent, found in grants.items() if found[0].free}
+        entries: Iterable[Grant | Denial] = chain(*grants.values(), *denials.values())
+        counts = self.counting and any(
+            entry.condition is not None and not OF_COUNTS.isdisjoint(entry.condition.reads) for entry in entries
+        )
+        return AgentView(free, grants, denials, counts)
 
     def _named_by(self, patterns: Sequence[str]) -> Iterable[str]:
         for pattern in patterns:

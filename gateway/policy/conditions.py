@@ -155,7 +155,7 @@ def _sample_values(expression: Expression, sample: str) -> dict[str, Any]:
     samples |= {
         CAPTURES: {}, PARAMS: {}, SUBJECT_CLAIMS: {}, AGENT_CLAIMS: {}, "request.query": {}, "request.headers": {},
         "request.size": 1, "request.json": {}, "request.form": {}, "task.labels": [], "tool.arguments": {},
-        "task.age": timedelta(seconds=1), "now": datetime(2026, 11, 24, 12, tzinfo=UTC),
+        "task.age": timedelta(seconds=1), "task.requests": 1, "now": datetime(2026, 11, 24, 12, tzinfo=UTC),
     }  # fmt: skip
     for member in members_named(expression.text):
         if member.variable in (CAPTURES, PARAMS):

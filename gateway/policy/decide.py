@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead
-from gateway.model import NO_LABELS, Coverage, Current, Permit, Principal, Upstream, Use
-from gateway.policy.asked import Asked
+from gateway.model import Coverage, Current, Permit, Principal, Upstream, Use
+from gateway.policy.asked import UNLEARNT, Asked, Learnt
 from gateway.policy.compile import Grant, Policy
 from gateway.policy.conditional import first_that_holds, not_denied
 from gateway.policy.limited import limits_of
@@ -16,7 +16,7 @@ from gateway.policy.usable import one_usable, usable
 
 def decide(
     policy: Policy, principal: Current, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
-    labels: frozenset[str] = NO_LABELS,
+    learnt: Learnt = UNLEARNT,
 ) -> Permit:  # fmt: skip
     """Return the proof that the answer is yes, or raise the `Refusal` that says why not.
 
@@ -27,9 +27,9 @@ def decide(
     A request of several operations is permitted if each of them is, and one that asks for none, as those of MCP that only set
     up, list or ping, if the token has an intent of the upstream.
 
-    `head`, `source` (an address), `clock` and `labels` (of the task) are for conditions alone. What no condition has read
-    something fleeting for is kept with the head, if it was decided on nothing but that: it holds for the very same objects,
-    and for no others.
+    `head`, `source` (an address), `clock` and what was `learnt` of the task are for conditions alone. What no condition has
+    read something fleeting for is kept with the head, if it was decided on nothing but that: it holds for the very same
+    objects, and for no others.
     """
     given = head.permit
     if (
@@ -44,8 +44,8 @@ def decide(
         raise Refusal("tenant_mismatch")
     try:
         if use.operation.asks is not None:
-            return _asked(policy, principal, use, upstream, head, source, clock, labels)
-        return _judged(policy, principal, use, upstream, head, source, clock, labels)
+            return _asked(policy, principal, use, upstream, head, source, clock, learnt)
+        return _judged(policy, principal, use, upstream, head, source, clock, learnt)
     except Refusal as refusal:
         permit = _observed(refusal.code, policy, principal, use, upstream)
         if permit is None:
@@ -68,18 +68,18 @@ def _observed(code: str, policy: Policy, principal: Current, use: Use, upstream:
 
 def _judged(
     policy: Policy, principal: Current, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
-    labels: frozenset[str],
+    learnt: Learnt,
 ) -> Permit:  # fmt: skip
     view = policy.view(principal.agent)
     lasting = True
     for covering in use.observed:
         denials = view.denials.get(covering.intent)
         if denials is not None:
-            lasting = not_denied(denials, Asked(principal, use, upstream, head, source, clock, covering, labels)) and lasting
+            lasting = not_denied(denials, Asked(principal, use, upstream, head, source, clock, covering, learnt)) and lasting
     intent = _declared(principal, use, use.declared.name) if use.declared is not None else _implied(principal, use)
     grant = view.free.get(intent.intent) if principal.starter is None and not principal.params else None
     if grant is None:
-        asked = Asked(principal, use, upstream, head, source, clock, intent, labels)
+        asked = Asked(principal, use, upstream, head, source, clock, intent, learnt)
         grant = first_that_holds(view.grants.get(intent.intent, ()), asked)
         lasting = lasting and asked.lasting
     if use.declared is None and not grant.implied:
@@ -93,7 +93,7 @@ def _judged(
 
 def _asked(
     policy: Policy, principal: Current, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
-    labels: frozenset[str],
+    learnt: Learnt,
 ) -> Permit:  # fmt: skip
     """Judge a request of MCP: each of several operations by itself, all under one grant, or none at all."""
     digest, asks, view = policy.digest, use.operation.asks, policy.view(principal.agent)
@@ -107,10 +107,10 @@ def _asked(
         return _issue(digest, principal, use, upstream, Coverage(intent, {}, ()), None, None, grant.name)
     parts = use.operation.parts
     if not parts:
-        return _judged(policy, principal, use, upstream, head, source, clock, labels)
+        return _judged(policy, principal, use, upstream, head, source, clock, learnt)
     permits = [
-        _part(policy, principal, Use(use.declared, operation, observed), upstream, head, source, clock, labels)
-        for operation, observed in parts
+        _part(policy, principal, Use(use.declared, operation, observed), upstream, head, source, clock, learnt.after(number))
+        for number, (operation, observed) in enumerate(parts)
     ]
     first = next((each for each in permits if each.enforced), permits[0])
     code = next((each.code for each in permits if each.code is not None), None)
@@ -124,11 +124,11 @@ def _asked(
 
 def _part(
     policy: Policy, principal: Current, use: Use, upstream: Upstream, head: RequestHead, source: str, clock: Clock,
-    labels: frozenset[str],
+    learnt: Learnt,
 ) -> Permit:  # fmt: skip
     """One of several operations: what is only observed of it takes nothing along that is enforced of the others."""
     try:
-        return _judged(policy, principal, use, upstream, head, source, clock, labels)
+        return _judged(policy, principal, use, upstream, head, source, clock, learnt)
     except Refusal as refusal:
         permit = _observed(refusal.code, policy, principal, use, upstream)
         if permit is None:

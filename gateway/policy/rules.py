@@ -105,6 +105,8 @@ class ExampleRule(Config):
     """The params of the task."""
     labels: tuple[str, ...] = ()
     """The labels of the task."""
+    requests: Annotated[Count, Field(ge=0)] = 0
+    """How many requests the task has made before."""
     claims: dict[str, Any] = Field(default_factory=dict)
     """The claims of who opened the task."""
     agent_claims: dict[str, Any] = Field(default_factory=dict)

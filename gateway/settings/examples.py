@@ -78,6 +78,7 @@ def _question(document: Document, grant: GrantRule, example: ExampleRule, method
         claims=example.claims,
         agent_claims=example.agent_claims,
         labels=example.labels,
+        requests=example.requests,
         headers=({"Content-Type": "application/json"} if body else {}) | example.headers,
         body=body,
     )

@@ -19,7 +19,7 @@ import orjson
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from gateway.errors import PROBLEMS, ConfigurationError, Flaw
-from gateway.kind import Config
+from gateway.kind import Config, Count
 from gateway.policy.rules import AgentText
 from gateway.settings.nodes import Node
 from gateway.settings.trial import Question, Verdict
@@ -56,6 +56,8 @@ class ScenarioRule(Config):
     """The claims of the agent itself."""
     labels: tuple[str, ...] = ()
     """The labels of the task."""
+    requests: Annotated[Count, Field(ge=0)] = 0
+    """How many requests the task has made before."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Header fields of the request."""
     json_: Any = Field(default=None, alias="json")
@@ -106,6 +108,7 @@ class ScenarioRule(Config):
             claims=self.claims,
             agent_claims=self.agent_claims,
             labels=self.labels,
+            requests=self.requests,
             opened=None if self.opened is None else self.opened.timestamp(),
             headers=({} if self.json_ is None else {"Content-Type": "application/json"}) | self.headers,
             body=body,

@@ -15,6 +15,7 @@ from gateway.http.house import House
 from gateway.http.own_answer import OwnAnswer
 from gateway.intent.read_intent import Intents, Readable, read_intent
 from gateway.model import Binding, Current, Permit, Principal, Upstream, Use
+from gateway.policy.asked import Learnt
 from gateway.policy.decide import decide
 from gateway.policy.issue import NotGrantedError, may_hold
 from gateway.policy.start import Opening
@@ -38,6 +39,7 @@ class Question:
     `intents` are those of the token, all that policy lets such a task hold when None; `declared` is None for a request
     without Agent-Intent. `opened` is when the task was; `starter` is the agent when None. `claims` are those of whoever opened
     the task, and so of its subject. Without them those were there that a start wants, and none that a request is asked about.
+    `requests` are those that the task has made before.
     """
 
     agent: str
@@ -53,6 +55,7 @@ class Question:
     claims: Mapping[str, Any] | None = None
     agent_claims: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    requests: int = 0
     opened: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -129,6 +132,11 @@ def opening_of(question: Question) -> Opening:
     return Opening(question.agent, question.starter or question.agent, question.params, question.claims, None)
 
 
+def learnt_of(question: Question) -> Learnt:
+    """What the authority would say of the task of a question."""
+    return Learnt(frozenset(question.labels), question.requests)
+
+
 def holdable(compiled: Compiled, question: Question) -> tuple[str, ...]:
     """The intents that policy lets the task of a question hold, or which of those it names."""
     opening = opening_of(question)
@@ -177,7 +185,7 @@ def decide_on_paper(compiled: Compiled, question: Question) -> Verdict:
             use = found["use"] = await read_intent(head, upstream, caller, _ready(compiled.intents, upstream))
             found["permit"] = decide(
                 compiled.policy, cast("Current", principal), use, upstream, head, question.source, clock,
-                frozenset(question.labels),
+                learnt_of(question),
             )  # fmt: skip
         except OwnAnswer:
             found["refusal"] = Refusal("upstream_unknown", "The gateway answers this itself, to anybody.")

@@ -1,7 +1,7 @@
 """The statements by which the SQLite store counts, remembers and labels, one for each transaction; knows no revocation."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gateway.stores.store import TaskUnknownError
 
@@ -18,6 +18,16 @@ def draw(file: sqlite3.Connection, key: str, wanted: int, most: int, until: floa
 def give_back(file: sqlite3.Connection, key: str, amount: int) -> None:
     """Nothing is given back that was not drawn."""
     file.execute("UPDATE drawn SET amount = max(0, amount - ?) WHERE key = ?", (max(0, amount), key))
+
+
+def count(file: sqlite3.Connection, amounts: Mapping[str, int], until: float, now: float) -> dict[str, int]:
+    """What was counted before, beside what is now."""
+    before: dict[str, int] = {}
+    for key, amount in amounts.items():
+        row = file.execute("SELECT amount, until FROM drawn WHERE key = ?", (key,)).fetchone()
+        before[key], lasts = (0, until) if row is None or row[1] <= now else row
+        file.execute("INSERT OR REPLACE INTO drawn VALUES (?, ?, ?)", (key, before[key] + amount, max(until, lasts)))
+    return before
 
 
 def hold(

@@ -10,6 +10,19 @@ function transactions.draw(name, wanted, most, till, now)
   return {'ok', string.format('%d', taken)}
 end
 
+function transactions.count(till, now, ...)
+  local amounts, before = {...}, {'ok'}
+  for at = 1, #amounts, 2 do
+    local name, lasts = amounts[at], call('ZSCORE', key('drawn_until'), amounts[at])
+    local gone = not lasts or tonumber(lasts) <= tonumber(now)
+    local amount = gone and 0 or tonumber(call('HGET', key('drawn'), name))
+    call('HSET', key('drawn'), name, string.format('%d', amount + tonumber(amounts[at + 1])))
+    call('ZADD', key('drawn_until'), gone and till or later(till, lasts), name)
+    before[#before + 1] = string.format('%d', amount)
+  end
+  return before
+end
+
 function transactions.give_back(name, amount)
   local drawn = tonumber(call('HGET', key('drawn'), name) or 0)
   if drawn > 0 and tonumber(amount) > 0 then

@@ -314,6 +314,13 @@ class Store(Protocol):
         """Return what was drawn and not used."""
         ...
 
+    async def count(self, amounts: Mapping[str, int], until: float, now: float) -> Mapping[str, int]:
+        """Add each of these amounts to what was counted under its key before; returns what that was.
+
+        It is forgotten at the latest `until` that was named for the key.
+        """
+        ...
+
     async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
         """Let `holder` hold `amount` of `most` under `key` until then, or as many as other holders leave; returns how many.
 

@@ -48,6 +48,22 @@ async def test_many_who_draw_at_once_never_get_too_much(store: Store):
     assert sorted(drawn)[-14:] == [7] * 14
 
 
+async def test_what_is_counted_is_told_as_it_was_before(store: Store):
+    """Each key apart, in one step, and forgotten at the latest end that was named."""
+    assert await store.count({"a": 1, "b": 5}, NOW + 60, NOW) == {"a": 0, "b": 0}
+    assert await store.count({"b": 1, "a": 2}, NOW + 30, NOW) == {"b": 5, "a": 1}
+    assert await store.count({"a": 1}, NOW + 90, NOW + 59) == {"a": 3}
+    await store.purge(NOW + 89 + KEEP_SPENT)
+    assert await store.count({"a": 1, "b": 1}, NOW + 200, NOW + 89) == {"a": 4, "b": 0}
+    assert await store.count({"a": 1}, NOW + 300, NOW + 200) == {"a": 0}
+
+
+async def test_many_who_count_at_once_get_each_number_once(store: Store):
+    """None is missing and none is given twice."""
+    before = await asyncio.gather(*(store.count({"a": 1}, NOW + 60, NOW) for _ in range(40)))
+    assert sorted(each["a"] for each in before) == list(range(40))
+
+
 async def hold(store: Store, holder: str, amount: int, *, key: str = "k", most: int = 10, now: float = NOW) -> int:
     return await store.hold(key, holder, amount, most=most, until=now + 15, now=now)
 

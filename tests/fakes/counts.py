@@ -1,6 +1,7 @@
 """What lending needs of a store, in memory, and the lines between gateways and lender; knows no database and no socket."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.authority.lending import Lending
@@ -38,6 +39,7 @@ class MemoryCounts:
     held: dict[str, dict[str, tuple[int, float]]] = field(default_factory=dict)
     broken: bool = False
     draws: int = 0
+    counts: int = 0
 
     async def draw(self, key: str, wanted: int, most: int, until: float, now: float) -> int:
         self._check()
@@ -55,6 +57,15 @@ class MemoryCounts:
         self._check()
         assert 0 <= amount <= self.drawn[key], "more comes back than was drawn"
         self.drawn[key] -= amount
+
+    async def count(self, amounts: Mapping[str, int], until: float, now: float) -> Mapping[str, int]:
+        self._check()
+        self.counts += 1
+        before = {key: self.drawn.get(key, 0) if self.ends.get(key, until) > now else 0 for key in amounts}
+        for key, amount in amounts.items():
+            self.drawn[key] = before[key] + amount
+            self.ends[key] = until
+        return before
 
     async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
         self._check()

@@ -23,6 +23,7 @@ from gateway.model import (
     Use,
     marks_of,
 )
+from gateway.policy.asked import Learnt
 from gateway.policy.compile import Policy
 from gateway.policy.decide import decide
 from gateway.policy.observe import OBSERVABLE, Observing
@@ -69,6 +70,7 @@ CONDITIONS = {
     'now < timestamp("2027-01-15T08:00:00Z")': lambda _captures, request: request["time"] < 1_800_000_000.0,
     'request.headers["x-a"] == ["b"] && request.query.q[0] == "1"': lambda _captures, _request: True,
     '"untrusted" in task.labels': lambda _captures, request: "untrusted" in request["labels"],
+    "task.requests < 5": lambda _captures, request: lacking(request, "requests") < 5,
     'subject.claims.region == "eu"': lambda _captures, request: lacking(request["claims"], "region") == "eu",
     "request.json.amount <= 5": lambda _captures, request: lacking(request["body"], "amount") <= 5,
 }
@@ -105,6 +107,7 @@ requests = st.fixed_dictionaries(
         "time": st.sampled_from([1_799_999_999.0, 1_800_000_000.0]),
         "labels": st.sampled_from([frozenset(), frozenset(("untrusted",))]),
         "body": st.sampled_from([{}, {"amount": 5}, {"amount": 6}]),
+        "requests": st.sampled_from([0, 4, 5]),
         "claims": st.sampled_from([{}, {"region": "eu"}, {"region": "us"}]),
     }
 )
@@ -153,7 +156,7 @@ def ask(of: Policy, principal: Current, use: Use, request: dict) -> str:
     clock = HandClock()
     clock.time = request["time"]
     try:
-        permit = decide(of, principal, use, UPSTREAM, HEAD, "127.0.0.1", clock, request["labels"])
+        permit = decide(of, principal, use, UPSTREAM, HEAD, "127.0.0.1", clock, Learnt(request["labels"], request["requests"]))
     except Refusal as refusal:
         return refusal.code
     return f"allow {permit.grant}" if permit.enforced else f"observed {permit.code}"

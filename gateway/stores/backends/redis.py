@@ -53,7 +53,7 @@ _VERSION: Final = 1
 _FORGOTTEN_AT_ONCE: Final = 2000
 _PASSWORD_BYTES: Final = 4096
 _PORT: Final = 6379
-_ONCE: Final = frozenset(("open_task", "issue", "draw", "give_back", "hold", "once"))
+_ONCE: Final = frozenset(("open_task", "issue", "draw", "give_back", "count", "hold", "once"))
 _SCRIPT: Final = ("redis_transactions.lua", "redis_counting.lua")
 
 
@@ -226,6 +226,11 @@ class RedisStore:
     async def give_back(self, key: str, amount: int) -> None:
         """See `Store.give_back`."""
         await self._run("give_back", key, amount)
+
+    async def count(self, amounts: Mapping[str, int], until: float, now: float) -> Mapping[str, int]:
+        """See `Store.count`."""
+        words = [word for key, amount in amounts.items() for word in (key, amount)]
+        return dict(zip(amounts, map(int, await self._run("count", until, now, *words)), strict=True))
 
     async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
         """See `Store.hold`."""

@@ -156,6 +156,10 @@ class SqliteStore:
         """See `Store.give_back`."""
         await self._write(lambda file: counting.give_back(file, key, amount))
 
+    async def count(self, amounts: Mapping[str, int], until: float, now: float) -> Mapping[str, int]:
+        """See `Store.count`."""
+        return await self._write(lambda file: counting.count(file, amounts, until, now))
+
     async def hold(self, key: str, holder: str, amount: int, *, most: int, until: float, now: float) -> int:
         """See `Store.hold`."""
         return await self._write(lambda file: counting.hold(file, key, holder, amount, most=most, until=until, now=now))

@@ -154,3 +154,27 @@ async def test_a_batch_spends_from_limits_for_each_of_its_calls(tracker):
     three = [call("look", {}, number) for number in range(3)]
     for body, status in ((three, 200), (message("ping"), 200), (three[:2], 200), (message("ping"), 200), (call("look"), 429)):
         assert (await ask(house, post(token, body))).status == status, body
+
+
+async def test_each_call_of_a_batch_is_one_more_request_of_the_task(tracker):
+    """`task.requests` of each counts those before it in the same batch; what only pings counts as one, what is refused too."""
+    grants = """\
+  - name: the first five
+    agents: [spiffe://mcp.test/agent]
+    intents: [issues.read]
+    declare: implied
+    when: task.requests < 5
+"""
+    house = await tracker(answering(result({})), grants=grants)
+    token, other = await house.token("issues.read"), await house.token("issues.read")
+    three = [call("look", {}, number) for number in range(3)]
+    for body, status in (
+        (three, 200),
+        (message("ping"), 200),
+        (call("look"), 200),
+        (call("look"), 403),
+        (message("ping"), 200),
+    ):
+        assert (await ask(house, post(token, body))).status == status, body
+    for body, status in ((three, 200), (three, 403), (call("look"), 403)):
+        assert (await ask(house, post(other, body))).status == status, body

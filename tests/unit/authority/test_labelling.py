@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakes.counts import HandClock, MemoryCounts, Wire, settle
+from fakes.waiting import Caller
 
 from gateway.authority import labelling as module
 from gateway.authority.lending import LOOK_EVERY, MARGIN, Lending
-from gateway.errors import Refusal
-from gateway.http.waiting import Wait
 from gateway.limits import labels as labels_module
 from gateway.limits.labels import TaskLabels
 from gateway.limits.wishes import Forgot, Labelled, Learn, Told
@@ -45,36 +44,6 @@ class MemoryFamilies:
             raise TaskUnknownError(task)
         parent = self.parents[task]
         return task if parent is None else self._root(parent)
-
-
-class Caller:
-    """A request that waits, driven by hand."""
-
-    def __init__(self) -> None:
-        self.life = None
-        self.wait: Wait | None = None
-        self.outcome: object = None
-
-    def drive(self, life) -> "Caller":
-        self.life = life
-        self._step(None)
-        return self
-
-    def resume(self, wait: Wait, value: object) -> None:
-        if self.wait is wait:
-            self._step(value)
-
-    def expire(self) -> None:
-        assert self.wait is not None
-        with pytest.raises(Refusal) as refused:
-            self.life.throw(self.wait.overdue())
-        self.outcome = refused.value.code
-
-    def _step(self, value: object) -> None:
-        try:
-            self.wait = self.life.send(value)
-        except StopIteration as end:
-            self.wait, self.outcome = None, end.value if end.value is not None else "done"
 
 
 class House:

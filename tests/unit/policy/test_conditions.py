@@ -51,6 +51,7 @@ def test_a_mistake_is_told_with_its_place(text: str, line: int, column: int, tol
         ('request.path != "now"', {"request.path"}),
         ('task.age < duration("5m") && path.x == "1"', {"task.age", "path"}),
         ('request.headers["x-a"][0] == "now"', {"request.headers"}),
+        ("task.requests < 100", {"task.requests"}),
         ("timestamp(path.day) < now", {"path", "now"}),
         ('intent.reason != "" && agent.trust_domain == "x.test"', {"intent.reason", "agent.trust_domain"}),
     ],
@@ -59,7 +60,7 @@ def test_what_is_read_is_known(text: str, reads: set[str]) -> None:
     """Whether a decision may be kept follows from it."""
     condition = request_condition(text)
     assert condition.reads == reads
-    assert condition.lasting == reads.isdisjoint({"now", "task.age", "request.size", "request.source"})
+    assert condition.lasting == reads.isdisjoint({"now", "task.age", "task.requests", "request.size", "request.source"})
 
 
 def test_only_what_can_change_is_volatile() -> None:

@@ -131,3 +131,19 @@ def test_a_view_holds_only_what_can_matter() -> None:
     assert view.free == {}
     assert [each.name for each in view.denials["tickets.read"]] == ["at one", "always"]
     assert [each.name for each in view.denials["invoices.read"]] == ["at one", "too late"]
+
+
+def test_only_those_are_counted_whom_a_rule_concerns_that_asks() -> None:
+    """A grant or a denial that reads `task.requests` and that can matter for the agent; nobody pays for those of others."""
+    few = {"when": "task.requests < 5"}
+    grants = [
+        grant("all", [AGENTS[0]], ["tickets.read"]),
+        grant("never reached", [AGENTS[0]], ["tickets.read"], **few),
+        grant("few", [AGENTS[1]], ["invoices.*"], **few),
+        grant("all", [AGENTS[2]], ["invoices.read"]),
+    ]
+    denials = [DenialRule(name="late", agents=[AGENTS[2]], intents=["*.write"], when="task.requests > 9 || path.x == 'y'")]
+    policy = Policy(grants, denials, INTENTS, "d")
+    assert policy.counting
+    assert [policy.view(agent).counts for agent in AGENTS] == [False, True, True, False]
+    assert not Policy(grants[:1], [], INTENTS, "d").counting
