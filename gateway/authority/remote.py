@@ -23,7 +23,7 @@ LIFE: Final = 600.0
 RESUMED_WITHIN: Final = 3600.0
 """Seconds after the last heartbeat within which a line goes on where the last one ended; later everything comes anew."""
 FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 0.5
 """Seconds before the first attempt to come back, doubled with each one that fails, up to the longest."""
 PATIENCE: Final = 2.0
 """Seconds for which a start waits until all is known; after that it listens, and refuses until then."""
