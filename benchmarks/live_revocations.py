@@ -32,7 +32,7 @@ class Ahead(Clock):
 
 def main() -> int:
     clock = Ahead()
-    standing = Standing(clock, issuer="i", audience="a", tenant="t", prefix="dwt_", max_staleness=10.0)
+    standing = Standing(clock, issuer="i", audience="a", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=10.0)
     standing.beat("epoch", 0)
     empty = resident_kib(os.getpid())
     now = clock.now()

@@ -40,7 +40,7 @@ GATEWAY: Final = "gateway"
 class BothPrepared(Prepared):
     """What both sides make of a configuration."""
 
-    credentials: Credentials
+    credentials: Mapping[str, Credentials]
     identities: Identities
 
 
@@ -181,20 +181,20 @@ class Doorward:
     def _prepared(self, loaded: Loaded, now: float) -> BothPrepared:
         compiled = compile_configuration(loaded, now, self.ground.compiled)
         credentials = self._gateway.prepare(loaded)
-        known = {managed.source for managed in self.snapshot.credentials.managed.values()}
         return BothPrepared(
             loaded=loaded,
             compiled=compiled,
             credentials=credentials,
             identities=self._authority.prepare(loaded),
-            troubles=tuple(credentials.troubles(known)),
+            troubles=self._gateway.troubles_of(credentials),
         )
 
     def _make_reload(self) -> Reload[BothPrepared]:
         ground = self.ground
         return Reload(
-            self, ground.loaded, ground.compiled.policy, tasks=self.authority.tasks, ledger=self.ledger, clock=ground.clock
-        )
+            self, ground.loaded, ground.compiled.digest, tasks=self.authority.tenants.tasks, ledger=self.ledger,
+            clock=ground.clock,
+        )  # fmt: skip
 
     def _notices(self) -> Sequence[str]:
         return () if self.reload is None else self.reload.notices()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Final, final
 
 from gateway.authority.addresses import parse_address
@@ -32,6 +33,7 @@ from gateway.identity.providers import PROVIDERS
 from gateway.identity.replays import KEY_BYTES
 from gateway.policy.issue import Allowance, may_hold
 from gateway.policy.start import Opening
+from gateway.settings.identities import tenants_of
 from gateway.settings.load import Loaded
 
 
@@ -88,14 +90,15 @@ class AuthoritySide:
         Raises `ConfigurationError`.
         """
         before, known = self._ground.loaded.document.identities, self._identities
+        tenants, old = tenants_of(loaded), tenants_of(self._ground.loaded)
         minters: dict[str, Minter] = {}
         try:
             for name, rule in loaded.document.identities.items():
-                if known is not None and before.get(name) == rule:
+                if known is not None and before.get(name) == rule and old.get(name) == tenants[name]:
                     minters[name] = known.minters[name]
                 else:
                     provider = PROVIDERS[rule.choice.name].build(rule.choice.config, name, self._tools)
-                    minters[name] = Minter(provider, rule.patterns)
+                    minters[name] = Minter(provider, rule.patterns, tenants[name])
             return Identities(minters, self._failures)
         except ValueError as error:
             raise ConfigurationError([loaded.flaw(("identities",), str(error))]) from None
@@ -115,10 +118,9 @@ class AuthoritySide:
         document = self._ground.loaded.document
         authority = await start_authority(
             document.authority,
-            tenant=document.tenant,
+            tenants={name: partial(self._may_hold, name) for name in self._ground.loaded.parts},
             audience=document.gateway.audience,
             max_staleness=document.feed.max_staleness,
-            may_hold=self._may_hold,
             notes=self._ground.ledger,
             resolve=self._ground.loaded.resolve,
             clock=self._ground.clock,
@@ -130,8 +132,8 @@ class AuthoritySide:
         )  # fmt: skip
         return authority
 
-    def _may_hold(self, opening: Opening, intents: Sequence[str]) -> Allowance:
-        return may_hold(self._ground.compiled.policy, opening, intents)
+    def _may_hold(self, tenant: str, opening: Opening, intents: Sequence[str]) -> Allowance:
+        return may_hold(self._ground.compiled.parts[tenant].policy, opening, intents)
 
     async def _open_authority_site(self, identities: Identities) -> None:
         ground, document = self._ground, self._ground.loaded.document
@@ -141,16 +143,19 @@ class AuthoritySide:
             self.authority,
             identities,
             audience=document.gateway.audience,
-            resources=lambda: self._resources,
+            resources=lambda tenant: self._resources.get(tenant, {}),
             proofs=proofs,
             clock=ground.clock,
             feed=self.feed,
             counts=self.answered,
         )
         evaluation = EvaluationEndpoint(
-            callers=Callers(identities, self.authority.tasks, proofs, self.authority.issuer), askers=document.authority.askers,
-            compiled=lambda: ground.compiled, issuer=self.authority.issuer, clock=ground.clock,
-        )  # fmt: skip
+            callers=Callers(identities, self.authority.tenants, proofs, self.authority.issuer),
+            askers=document.authority.askers,
+            compiled=lambda tenant: ground.compiled.parts[tenant],
+            issuer=self.authority.issuer,
+            clock=ground.clock,
+        )
         application.add_routes(evaluation.routes())
         listen = [parse_address(text) for text in document.authority.listen]
         tls = ground.live("authority", document.authority.tls, identities.roots)
@@ -183,8 +188,7 @@ class AuthoritySide:
         ground, rule = self._ground, self._ground.loaded.document.admin
         operators = operators_of(rule.operators)
         application = admin_application(
-            self.authority.tasks,
-            self.authority.stops,
+            self.authority.tenants,
             self.authority.keys,
             operators=operators,
             health=health,
@@ -216,8 +220,12 @@ def _with_troubles(health: Health, identities: Identities) -> Health:
     return replace(health, notices=notices)
 
 
-def _resources(loaded: Loaded) -> Mapping[str, frozenset[str] | None]:
-    """The URLs of the gateway and of its upstreams on it, for which a token may be asked, each with the intents there."""
+def _resources(loaded: Loaded) -> Mapping[str, Mapping[str, frozenset[str] | None]]:
+    """By tenant the URLs of the gateway and of its upstreams on it, for which a token may be asked, with the intents there."""
+    return {name: _resources_of(part) for name, part in loaded.parts.items()}
+
+
+def _resources_of(loaded: Loaded) -> Mapping[str, frozenset[str] | None]:
     document = loaded.document
     url = document.gateway.url.rstrip("/")
     intents: dict[str, set[str]] = {name: set() for name in document.upstreams}

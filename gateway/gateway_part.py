@@ -1,5 +1,6 @@
 """Lets a process that is only a gateway take another configuration; knows neither who brings it nor an authority."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -17,7 +18,7 @@ from gateway.settings.load import Loaded
 class GatewayPrepared(Prepared):
     """What a gateway makes of a configuration."""
 
-    credentials: Credentials
+    credentials: Mapping[str, Credentials]
 
 
 @final
@@ -49,7 +50,6 @@ class GatewayPart:
     def _prepared(self, loaded: Loaded, now: float) -> GatewayPrepared:
         compiled = compile_configuration(loaded, now, self._ground.compiled)
         credentials = self._gateway.prepare(loaded)
-        known = {managed.source for managed in self._gateway.snapshot.credentials.managed.values()}
         return GatewayPrepared(
-            loaded=loaded, compiled=compiled, credentials=credentials, troubles=tuple(credentials.troubles(known))
+            loaded=loaded, compiled=compiled, credentials=credentials, troubles=self._gateway.troubles_of(credentials)
         )

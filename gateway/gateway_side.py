@@ -1,6 +1,6 @@
 """Builds the hot path of one process and starts it in order; knows a feed to follow, and nothing of who is behind it."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final, final
@@ -100,41 +100,48 @@ class GatewaySide:
         """What requests use, and the connections that outlive them."""
         ground, compiled = self._ground, self._ground.compiled
         limits = compiled.admission.limits
-        credentials = compile_credentials(ground.loaded, ground.clock, ground.ledger.derive_key("versions of credentials"))
-        self.troubles = tuple(credentials.troubles())
+        key = ground.ledger.derive_key("versions of credentials")
+        credentials = {name: compile_credentials(part, ground.clock, key) for name, part in ground.loaded.parts.items()}
+        self.troubles = self.troubles_of(credentials)
         pool = Pool(ground.clock, self.sweep, limits.head, ground.tls)
         self._started.callback(pool.close)
-        return pool, Snapshot(
+        return pool, self._of_tenants(compiled, credentials, Snapshot(
             digest=compiled.digest,
             admission=compiled.admission,
             routes=compiled.routes,
             standing=self.standing,
             possession=self._make_possession(),
-            intents=compiled.intents.ready(ground.ledger.derive_key("names of sessions")),
+            intents=compiled.intents,
             policy=compiled.policy,
             leases=self.leases,
-            credentials=credentials,
+            credentials=Credentials({}, ground.clock),
             relay=Relay(pool, response_vocabulary(), limits, ground.clock, Memory(DATED)),
             audit=ground.ledger,
-        )
+            tenant=compiled.tenant,
+        ))  # fmt: skip
 
-    def prepare(self, loaded: Loaded) -> Credentials:
-        """The credentials of another configuration, with no effect; those that have not changed are the same."""
-        ground, known = self._ground, self.snapshot.credentials
+    def prepare(self, loaded: Loaded) -> Mapping[str, Credentials]:
+        """The credentials of another configuration, with no effect, by tenant; those that have not changed are the same."""
+        ground, known = self._ground, self.snapshot.parts
         key = ground.ledger.derive_key("versions of credentials")
-        return compile_credentials(loaded, ground.clock, key, (ground.loaded, known))
+        return {
+            name: compile_credentials(part, ground.clock, key, (ground.loaded.parts[name], known[name].credentials))
+            for name, part in loaded.parts.items()
+        }
 
-    def commit(self, compiled: Compiled, credentials: Credentials, troubles: Sequence[str]) -> None:
-        """Serve the next request by it. What has begun goes on as it began; what is in use outlasts the change."""
-        self.snapshot = replace(
-            self.snapshot,
-            digest=compiled.digest,
-            admission=compiled.admission,
-            routes=compiled.routes,
-            intents=compiled.intents.ready(self._ground.ledger.derive_key("names of sessions")),
-            policy=compiled.policy,
-            credentials=credentials,
+    def troubles_of(self, credentials: Mapping[str, Credentials]) -> tuple[str, ...]:
+        """A sentence for each credential that cannot be had; those that are in use already are not asked."""
+        parts = self.snapshot.parts.values() if self.addresses else ()
+        known = {managed.source for part in parts for managed in part.credentials.managed.values()}
+        several = len(credentials) > 1
+        return tuple(
+            f"tenant {name}: {told}" if several else told for name, each in credentials.items() for told in each.troubles(known)
         )
+
+    def commit(self, compiled: Compiled, credentials: Mapping[str, Credentials], troubles: Sequence[str]) -> None:
+        """Serve the next request by it. What has begun goes on as it began; what is in use outlasts the change."""
+        known = replace(self.snapshot, digest=compiled.digest, admission=compiled.admission, routes=compiled.routes, tenants={})
+        self.snapshot = self._of_tenants(compiled, credentials, known)
         self.troubles = troubles
         self._ground.tls.keep({upstream.tls for upstream in compiled.upstreams.values()})
         self._vanishing = True
@@ -145,13 +152,27 @@ class GatewaySide:
         if self._vanishing:
             self._vanishing = self.pool.keep(frozenset(self._ground.compiled.upstreams.values())) > 0
 
+    def _of_tenants(self, compiled: Compiled, credentials: Mapping[str, Credentials], known: Snapshot) -> Snapshot:
+        """What requests use, with what is each tenant's own; `known` is what all have in common."""
+        key = self._ground.ledger.derive_key("names of sessions")
+        parts = {
+            name: replace(
+                known, tenant=name, intents=part.intents.ready(key), policy=part.policy, credentials=credentials[name]
+            )
+            for name, part in compiled.parts.items()
+        }
+        if not compiled.tenants:
+            return parts[compiled.tenant]
+        none = Credentials({}, self._ground.clock)
+        return replace(known, intents=compiled.intents, policy=compiled.policy, credentials=none, tenants=parts)
+
     def _make_standing(self) -> Standing:
         document = self._ground.loaded.document
         return Standing(
             self._ground.clock,
             issuer=document.authority.issuer,
             audience=document.gateway.audience,
-            tenant=document.tenant,
+            tenants=frozenset(self._ground.loaded.parts),
             prefix=document.authority.tokens.prefix,
             max_staleness=document.feed.max_staleness,
         )

@@ -25,6 +25,8 @@ from gateway.settings.tls import listener_files
 
 _DECIDING: Final = ("tenant", "intents", "grants", "denials")
 _DIGEST_DIGITS: Final = 12
+_SEVERAL: Final = "doorward"
+"""Whose audit log it is where there are several tenants."""
 
 
 @final
@@ -65,8 +67,8 @@ class Ground:
     @property
     def policy(self) -> str:
         """The digest of what decides: gateways elsewhere compare it with their authority's, though all else may differ."""
-        values = self.loaded.positions.value
-        deciding = {name: values.get(name) for name in _DECIDING}
+        each = [{name: part.positions.value.get(name) for name in _DECIDING} for _, part in sorted(self.loaded.parts.items())]
+        deciding = each if self.loaded.tenants else each[0]
         return hashlib.sha256(orjson.dumps(deciding, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGEST_DIGITS]
 
     async def start(self) -> None:
@@ -101,7 +103,7 @@ class Ground:
     async def _start_audit(self) -> Ledger:
         document = self.loaded.document
         rule = document.audit if self.worker is None else document.audit.of_worker(self.worker)
-        ledger = build_ledger(rule, name=document.tenant, clock=self.clock, resolve=self.loaded.resolve)
+        ledger = build_ledger(rule, name=document.tenant or _SEVERAL, clock=self.clock, resolve=self.loaded.resolve)
         self._started.push_async_callback(ledger.stop)
         own = {} if self.worker is None else {"worker": self.worker}
         await ledger.start({"version": __version__, "pid": os.getpid(), **own, "warnings": list(self.warnings)})

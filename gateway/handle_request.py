@@ -14,7 +14,7 @@ from gateway.http.own_answer import OwnAnswer
 from gateway.identity.authenticate import authenticate, still_good
 from gateway.intent.read_intent import read_intent
 from gateway.limits.spend import spend
-from gateway.model import NO_LABELS, Outcome, Principal, Use
+from gateway.model import NO_LABELS, Outcome, Principal, Upstream, Use
 from gateway.policy.asked import UNLEARNT, Learnt
 from gateway.policy.decide import decide
 from gateway.snapshot import Snapshot
@@ -30,14 +30,14 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
         bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing, caller.source)  # 3
+        now = now if bearer.tenant == now.tenant else _of_tenant(now, bearer, upstream, record)  # 3, one tenant with 2
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         if bearer.binding is not None or now.possession.required:
             now.possession.prove(bearer, head, upstream, caller)  # 3, and that the caller holds its key
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
         if use is not head.use:  # it was read from a body, and waited for that
             still_good(bearer, now.standing)
-        asks = use.reads_labels or now.policy.counting
-        learnt = await _learnt(now, bearer, use, caller) if asks else UNLEARNT
+        learnt = await _learnt(now, bearer, use, caller) if use.reads_labels or now.policy.counting else UNLEARNT
         permit = decide(now.policy, principal, use, upstream, head, caller.source, now.standing.clock, learnt)  # 5
         now.admission.permitted.keep(head)
         with spend(permit, upstream, now.leases) as owed:  # 6
@@ -69,6 +69,14 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
     finally:
         outcome.received = caller.received
         record.close(outcome)  # 11, synchronous; its place was reserved in step 1
+
+
+def _of_tenant(now: Snapshot, bearer: Principal, upstream: Upstream, record: Record) -> Snapshot:
+    """What the tenant of the token uses, of several. The upstream of another one looks like one that does not exist."""
+    if bearer.tenant != upstream.tenant:
+        record.upstream = None
+        raise Refusal("upstream_unknown")
+    return now.tenants[bearer.tenant]
 
 
 async def _learnt(now: Snapshot, bearer: Principal, use: Use, caller: Downstream) -> Learnt:

@@ -54,10 +54,12 @@ def measure_gateway(figures: Figures, gateway: GatewaySide, ground: Ground) -> N
     figures.put("doorward_tokens_remembered", len(standing.remembered))
     figures.put("doorward_lease_waits_total", leases.waits)
     figures.put("doorward_leases", leases.size)
-    for name, managed in gateway.snapshot.credentials.managed.items():
-        figures.put("doorward_credential_usable", _usable(managed), name)
-        if managed.ends is not None:
-            figures.put("doorward_credential_end_timestamp_seconds", managed.ends, name)
+    for tenant, part in gateway.snapshot.parts.items():
+        for name, managed in part.credentials.managed.items():
+            label = f"{tenant}/{name}" if gateway.snapshot.tenants else name
+            figures.put("doorward_credential_usable", _usable(managed), label)
+            if managed.ends is not None:
+                figures.put("doorward_credential_end_timestamp_seconds", managed.ends, label)
 
 
 def measure_feed(figures: Figures, feed: RemoteFeed) -> None:
@@ -71,7 +73,7 @@ def measure_authority(figures: Figures, side: AuthoritySide) -> None:
     for (endpoint, error), times in side.answered.items():
         figures.put("doorward_authority_requests_total", times, endpoint, error)
     authority = side.authority
-    for event, times in authority.exchange.given.items():
+    for event, times in authority.tenants.given.items():
         figures.put("doorward_tokens_issued_total", times, event)
     for (state, cause), times in authority.endings.tasks.items():
         figures.put("doorward_tasks_ended_total", times, state, cause)

@@ -101,19 +101,22 @@ class Reload(Generic[P]):
     """Reads the files again when they change or somebody asks, one attempt at a time."""
 
     def __init__(
-        self, part: Part[P], loaded: Loaded, policy: Policy, *, tasks: Tasks | None, ledger: Ledger, clock: Clock
+        self, part: Part[P], loaded: Loaded, policy: str, *, tasks: Mapping[str, Tasks] | None, ledger: Ledger, clock: Clock
     ) -> None:
-        """`loaded` and `policy` are in force. `tasks` are the live ones, some of which may have to end; None elsewhere."""
+        """`loaded` and the `policy` of this digest are in force.
+
+        `tasks` are the live ones of each tenant, some of which may have to end; None elsewhere.
+        """
         self._part: Final = part
         self._loaded = loaded
         self._policy = policy
         self._tasks: Final = tasks
         self._ledger: Final = ledger
         self._clock: Final = clock
-        self._watch: Final = Watch(loaded.file, loaded.document.include)
+        self._watch: Final = Watch(loaded.file, loaded.patterns)
         self._busy = False
         self._asked = False
-        self._drift: Lost | None = None
+        self._drift: Mapping[str, Lost] | None = None
         self.refused: str | None = None
         """Why the files are not what is in force; None when they are."""
         self.taken = 0
@@ -140,7 +143,7 @@ class Reload(Generic[P]):
 
     def notices(self) -> Sequence[str]:
         """What an operator should know of the configuration."""
-        told = [] if self.refused is None else [f"policy {self._policy.digest} stays in force: {self.refused}"]
+        told = [] if self.refused is None else [f"policy {self._policy} stays in force: {self.refused}"]
         if self._drift is not None:
             told.append("tasks that policy gives no more wait for the store to be revoked")
         return told
@@ -159,7 +162,7 @@ class Reload(Generic[P]):
                 try:
                     reloaded = await self._take(loaded, by, confirmed=confirmed)
                 except DoorwardError:
-                    await aside(loaded.positions.take_apart)
+                    await aside(loaded.take_apart)
                     raise
         except DoorwardError as error:
             self._refuse(error, by)
@@ -179,7 +182,7 @@ class Reload(Generic[P]):
                 if await self._watch.done(began, None):
                     raise
             else:
-                if await self._watch.done(began, loaded.document.include):
+                if await self._watch.done(began, loaded.patterns):
                     return loaded
         raise DoorwardError(f"{self._loaded.file}: the files keep changing while they are read")
 
@@ -191,11 +194,11 @@ class Reload(Generic[P]):
 
     async def _take(self, loaded: Loaded, by: str, *, confirmed: bool) -> Reloaded:
         if loaded is self._loaded:
-            return Reloaded(self._policy.digest, Difference(), 0)
+            return Reloaded(self._policy, Difference(), 0)
         changed, narrowed = await aside(lambda: _compared(self._loaded, loaded))
         prepared = await self._part.prepare(loaded)
         compiled = prepared.compiled
-        lost = Lost(compiled.policy, narrowed)
+        lost = {name: Lost(its.policy, narrowed[name]) for name, its in compiled.parts.items()}
         try:
             if not confirmed:
                 await self._check_drift(lost, loaded.document.policy_drift.at_most)
@@ -205,7 +208,7 @@ class Reload(Generic[P]):
             raise
         self._part.commit(prepared)
         self.taken, self.since = self.taken + 1, self._clock.now()
-        before, self._loaded, self._policy, self._drift = self._loaded, loaded, compiled.policy, lost
+        before, self._loaded, self._policy, self._drift = self._loaded, loaded, compiled.digest, lost
         _log.info(
             "configuration_loaded", policy=compiled.digest, by=by, added=changed.added, removed=changed.removed,
             changed=changed.changed, warnings=[*compiled.warnings, *prepared.troubles],
@@ -213,17 +216,18 @@ class Reload(Generic[P]):
         revoked = 0
         with suppress(StoreUnavailableError):  # what is not granted is refused anyway, and the next look tries again
             revoked = await self._end_drifted()
-        await aside(before.positions.take_apart)
+        await aside(before.take_apart)
         return Reloaded(compiled.digest, changed, revoked, prepared.troubles)
 
-    async def _check_drift(self, lost: Lost, at_most: float) -> None:
+    async def _check_drift(self, lost: Mapping[str, Lost], at_most: float) -> None:
         if self._tasks is None:
             return
         live = ended = 0
         try:
-            async for task in _live(self._tasks):
-                live += 1
-                ended += lost(task)
+            for name, tasks in self._tasks.items():
+                async for task in _live(tasks):
+                    live += 1
+                    ended += lost[name](task)
         except StoreUnavailableError:
             raise DoorwardError("the store cannot be read, so nobody knows which live tasks would be revoked") from None
         if ended > live * at_most:
@@ -233,13 +237,14 @@ class Reload(Generic[P]):
             )
 
     async def _end_drifted(self) -> int:
-        lost, tasks, policy, ended = self._drift, self._tasks, self._policy.digest, 0
-        if lost is None or tasks is None:
+        lost, policy, ended = self._drift, self._policy, 0
+        if lost is None or self._tasks is None:
             return 0
-        async for task in _live(tasks):
-            if lost(task):
-                await tasks.end_as_drifted(task.id, policy)
-                ended += 1
+        for name, tasks in self._tasks.items():
+            async for task in _live(tasks):
+                if lost[name](task):
+                    await tasks.end_as_drifted(task.id, policy)
+                    ended += 1
         if self._drift is lost:
             self._drift = None
         if ended:
@@ -250,7 +255,7 @@ class Reload(Generic[P]):
         """Nothing comes into force that is not in the log; between two parts of a long text requests have their turn."""
         digest = prepared.compiled.digest
         facts: Mapping[str, object] = {
-            "event": "loaded", "policy": digest, "before": self._policy.digest, "by": by,
+            "event": "loaded", "policy": digest, "before": self._policy, "by": by,
             "added": changed.added, "removed": changed.removed, "changed": changed.changed,
         }  # fmt: skip
         try:
@@ -268,17 +273,19 @@ class Reload(Generic[P]):
         told = [str(flaw) for flaw in flaws[:TOLD]] or [str(error)]
         more = len(flaws) - len(told) if flaws else 0
         self.refused = told[0] + (f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else "")
-        _log.error("configuration_refused", by=by, flaws=told, further=more, in_force=self._policy.digest)
-        facts = {"event": "refused", "policy": self._policy.digest, "by": by, "flaws": told, "further": more}
+        _log.error("configuration_refused", by=by, flaws=told, further=more, in_force=self._policy)
+        facts = {"event": "refused", "policy": self._policy, "by": by, "flaws": told, "further": more}
         with suppress(Refusal):  # it gives nobody anything; the operational log has it
             self._ledger.note("config", facts)
 
 
-def _compared(before: Loaded, after: Loaded) -> tuple[Difference, frozenset[str]]:
-    """What differs, and which intents cover less. Raises `ConfigurationError` for what cannot change now."""
+def _compared(before: Loaded, after: Loaded) -> tuple[Difference, Mapping[str, frozenset[str]]]:
+    """What differs, and which intents of each tenant cover less. Raises `ConfigurationError` for what cannot change now."""
     if flaws := [*fixed_flaws(before, after)]:
         raise ConfigurationError(flaws)
-    return difference(before, after), narrowed_intents(before.document, after.document)
+    return difference(before, after), {
+        name: narrowed_intents(before.parts[name].document, part.document) for name, part in after.parts.items()
+    }
 
 
 async def _live(tasks: Tasks) -> AsyncIterator[TaskRow]:

@@ -59,7 +59,7 @@ class Sidecar:
             self._started.push_async_callback(self._gateway.stop)
             ground, part = self.ground, GatewayPart(self.ground, self._gateway)
             self._reload = Reload(
-                part, ground.loaded, ground.compiled.policy, tasks=None, ledger=ground.ledger, clock=ground.clock
+                part, ground.loaded, ground.compiled.digest, tasks=None, ledger=ground.ledger, clock=ground.clock
             )
             self._started.callback(ground.clock.spawn(self._reload.run(), "reload").cancel)
         except BaseException:

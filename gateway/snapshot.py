@@ -1,6 +1,7 @@
 """One compiled configuration, immutable: everything that a request needs, read once and passed down; knows no YAML."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import final
 
 from gateway.audit.ledger import Ledger
@@ -18,7 +19,10 @@ from gateway.policy.compile import Policy
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A request uses exactly one. The long-lived parts among these outlast it: ledger, standing, leases and pool."""
+    """A request uses exactly one. The long-lived parts among these outlast it: ledger, standing, leases and pool.
+
+    With several `tenants` each has one of its own, and this one, whose `tenant` is empty, only finds out whose a request is.
+    """
 
     digest: str
     admission: Admission
@@ -31,3 +35,10 @@ class Snapshot:
     credentials: Credentials
     relay: Relay
     audit: Ledger
+    tenant: str
+    tenants: Mapping[str, "Snapshot"] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> Mapping[str, "Snapshot"]:
+        """What a request of each tenant uses, by its name."""
+        return self.tenants or {self.tenant: self}

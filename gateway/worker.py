@@ -144,5 +144,5 @@ async def _obey(worker: Worker, control: Control, stopping: asyncio.Event) -> No
 
 def _loaded(order: Mapping[str, Any]) -> Loaded:
     """The configuration of an order. Raises `ConfigurationError`."""
-    (file, text), *included = order["texts"]
-    return load_text(text, Path(file), included={Path(other): content for other, content in included})
+    (file, text, _), *included = order["texts"]
+    return load_text(text, Path(file), included={Path(other): (content, tenant) for other, content, tenant in included})

@@ -132,8 +132,8 @@ class Workers:
             self._kept.append(self.clock.spawn(self._watch(), "silence of workers"))
             ground = self.ground
             self._reload = Reload(
-                self, ground.loaded, ground.compiled.policy, tasks=self._authority.authority.tasks, ledger=ground.ledger,
-                clock=self.clock,
+                self, ground.loaded, ground.compiled.digest, tasks=self._authority.authority.tenants.tasks,
+                ledger=ground.ledger, clock=self.clock,
             )  # fmt: skip
             self._started.callback(self.clock.spawn(self._reload.run(), "reload").cancel)
         except BaseException:
@@ -369,5 +369,6 @@ def _count(workers: int) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
-def _texts(loaded: Loaded) -> list[tuple[str, str]]:
-    return [(str(file), text) for file, text in loaded.texts.items()]
+def _texts(loaded: Loaded) -> list[tuple[str, str, str]]:
+    """Each file with its text and its tenant."""
+    return [(str(file), text, loaded.owners.get(file, "")) for file, text in loaded.texts.items()]

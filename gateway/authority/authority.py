@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
@@ -18,6 +18,7 @@ from gateway.authority.rotation import SigningKeys
 from gateway.authority.rules import AuthorityRule, VaultRule
 from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
+from gateway.authority.tenants import Tenancy, Tenants
 from gateway.authority.tokens import TokenMaker
 from gateway.authority.vault import Vault
 from gateway.clock import Clock
@@ -32,26 +33,22 @@ _SWEEP: Final = 15.0
 class Authority:
     """A started authority: its feed beats, its store is open."""
 
-    def __init__(  # noqa: PLR0913 each is one part of an authority
+    def __init__(
         self,
         *,
         store: Store,
         keys: SigningKeys,
         feed: Feed,
-        exchange: Exchange,
-        tasks: Tasks,
+        tenants: Tenants,
         lending: Lending,
-        stops: Stops,
         endings: Endings,
         vault: Vault | None = None,
     ) -> None:
         """Made by `start_authority`."""
         self.keys: Final = keys
         self.feed: Final = feed
-        self.exchange: Final = exchange
-        self.tasks: Final = tasks
+        self.tenants: Final = tenants
         self.lending: Final = lending
-        self.stops: Final = stops
         self.store: Final = store
         self.endings: Final = endings
         self._recorder = endings.recorder
@@ -71,6 +68,26 @@ class Authority:
         self._running = [clock.spawn(work, name) for work, name in parts]
         if self._vault is not None:
             self._running.append(clock.spawn(self._vault.run(clock), "vault"))
+
+    @property
+    def exchange(self) -> Exchange:
+        """What gives tokens where there is only one tenant. Raises `ValueError` where there are several."""
+        return self._one.exchange
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks where there is only one tenant. Raises `ValueError` where there are several."""
+        return self._one.tasks
+
+    @property
+    def stops(self) -> Stops:
+        """The stops where there is only one tenant. Raises `ValueError` where there are several."""
+        return self._one.stops
+
+    @property
+    def _one(self) -> Tenancy:
+        (tenancy,) = self.tenants.each.values()
+        return tenancy
 
     @property
     def unrecorded(self) -> int:
@@ -126,18 +143,18 @@ def _vault(rule: VaultRule, resolve: Callable[[str], Path]) -> Vault:
 async def start_authority(
     rule: AuthorityRule,
     *,
-    tenant: str,
+    tenants: Mapping[str, MayHold],
     audience: str,
     max_staleness: float,
-    may_hold: MayHold,
     notes: Notes,
     resolve: Callable[[str], Path],
     clock: Clock,
 ) -> Authority:
     """Open the store, load or make the keys, and start the feed. Raises `DoorwardError` if any of it cannot be used.
 
-    `audience` is what every token carries in `aud`; `max_staleness` is after how many seconds without a heartbeat a gateway
-    stops; `resolve` finds a path relative to the configuration.
+    `tenants` are those that it serves, each with what policy answers there; `audience` is what every token carries in `aud`;
+    `max_staleness` is after how many seconds without a heartbeat a gateway stops; `resolve` finds a path relative to the
+    configuration.
     """
     store = BACKENDS[rule.store.name].build(rule.store.config, resolve=resolve, clock=clock)
     vault = None if rule.signing.vault is None else _vault(rule.signing.vault, resolve)
@@ -154,7 +171,7 @@ async def start_authority(
             source=vault if rule.signing.file is None else KeyFile(resolve(rule.signing.file)),
         )  # fmt: skip
         await keys.begin(heard)
-        feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks(), tenants=frozenset((tenant,)))
+        feed = Feed(store, clock, issuer=rule.issuer, jwks=keys.jwks(), tenants=frozenset(tenants))
         keys.on_change = feed.keys
         await feed.start()
     except StoreUnavailableError as error:
@@ -168,21 +185,29 @@ async def start_authority(
             await vault.close()
         raise
     recorder = Recorder(notes)
-    keys.on_event = lambda members: recorder.after_ending("key", {"tenant": tenant, **members})
+    only = next(iter(tenants)) if len(tenants) == 1 else None
+    keys.on_event = lambda members: recorder.after_ending("key", {"tenant": only, **members})
     endings = Endings(store=store, feed=feed, recorder=recorder, clock=clock)
     maker = TokenMaker(keys, issuer=rule.issuer, audience=audience, prefix=rule.tokens.prefix)
-    terms = Terms(
-        tenant=tenant,
-        ttl=rule.tokens.ttl,
-        max_ttl=rule.tokens.max_ttl,
-        max_task=rule.tokens.max_task,
-        proof=rule.proof == "required",
-        max_open=rule.tokens.max_open,
-    )
-    exchange = Exchange(
-        store=store, maker=maker, endings=endings, recorder=recorder, may_hold=may_hold, terms=terms, feed=feed, clock=clock
-    )
-    tasks = Tasks(store=store, maker=maker, endings=endings, tenant=tenant, silence=rule.tokens.heartbeat, clock=clock)
+
+    def tenancy(tenant: str, may_hold: MayHold) -> Tenancy:
+        terms = Terms(
+            tenant=tenant,
+            ttl=rule.tokens.ttl,
+            max_ttl=rule.tokens.max_ttl,
+            max_task=rule.tokens.max_task,
+            proof=rule.proof == "required",
+            max_open=rule.tokens.max_open,
+        )
+        return Tenancy(
+            Exchange(
+                store=store, maker=maker, endings=endings, recorder=recorder, may_hold=may_hold, terms=terms, feed=feed,
+                clock=clock,
+            ),
+            Tasks(store=store, maker=maker, endings=endings, tenant=tenant, silence=rule.tokens.heartbeat, clock=clock),
+            Stops(store=store, endings=endings, tenant=tenant, clock=clock),
+        )  # fmt: skip
+
     lending = Lending(
         store,
         clock,
@@ -190,18 +215,15 @@ async def start_authority(
         max_staleness=max_staleness,
         families=store,
         labelled=lambda task, labels: recorder.after_ending(
-            "task", {"event": "labelled", "tenant": tenant, "task": task, "labels": sorted(labels)}
+            "task", {"event": "labelled", "tenant": only, "task": task, "labels": sorted(labels)}
         ),
     )
-    stops = Stops(store=store, endings=endings, tenant=tenant, clock=clock)
     authority = Authority(
         store=store,
         keys=keys,
         feed=feed,
-        exchange=exchange,
-        tasks=tasks,
+        tenants=Tenants({name: tenancy(name, may_hold) for name, may_hold in tenants.items()}),
         lending=lending,
-        stops=stops,
         endings=endings,
         vault=vault,
     )

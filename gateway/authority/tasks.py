@@ -95,6 +95,15 @@ class Tasks:
             await self.show(name)
             await self._endings.end(name, REVOKED, POLICY_DRIFT, by=f"policy:{policy}")
 
+    def is_of(self, token: str) -> bool:
+        """Whether a token of ours, alive or not, is of this tenant."""
+        own = self._maker.read_back(token, self._clock.now())
+        return own is not None and own.claims.get("tenant") == self._tenant
+
+    async def row(self, name: str) -> TaskRow | None:
+        """One task of whichever tenant, for operators of the installation; None if it is unknown."""
+        return await self._store.task(name)
+
     async def show(self, name: str) -> TaskRow:
         """One task. Raises `TaskUnknownError`."""
         task = await self._store.task(name)

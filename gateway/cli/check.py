@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for warning in compiled.warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
-    for finding in findings(loaded):
+    for finding in (finding for part in loaded.parts.values() for finding in findings(part)):
         print(f"{finding.file}:{finding.line}:{finding.column}: note: {finding.message}", file=sys.stderr)
     print(json.dumps([]) if arguments.json else f"{file}: ok ({_summary(loaded)})")
     return 0
@@ -43,6 +43,18 @@ def check(file: Path) -> tuple[Loaded, Compiled]:
     """Load and compile, without effect. Raises `ConfigurationError` and `DoorwardError`."""
     loaded = load(file)
     return loaded, compile_configuration(loaded, Clock().now())
+
+
+def check_part(file: Path, tenant: str | None) -> tuple[Loaded, Compiled]:
+    """The same for one tenant, which has to be named where there are several."""
+    loaded, compiled = check(file)
+    part = loaded.part(tenant)
+    return part, compiled.parts[part.document.tenant]
+
+
+def add_tenant(parser: argparse.ArgumentParser) -> None:
+    """Of which tenant it is, for commands that are about one."""
+    parser.add_argument("--tenant", metavar="NAME", help="the tenant, where there are several")
 
 
 def _report(error: ConfigurationError, *, as_json: bool) -> None:
@@ -58,12 +70,13 @@ def _members(flaw: Flaw) -> dict[str, str | int]:
 
 
 def _summary(loaded: Loaded) -> str:
-    document = loaded.document
+    documents = [part.document for part in loaded.parts.values()]
     counts = {
-        "upstream": len(document.upstreams),
-        "credential": len(document.credentials),
-        "intent": len(document.intents),
-        "grant": len(document.grants),
-        "denial": len(document.denials),
+        **({"tenant": len(documents)} if loaded.tenants else {}),
+        "upstream": sum(len(document.upstreams) for document in documents),
+        "credential": sum(len(document.credentials) for document in documents),
+        "intent": sum(len(document.intents) for document in documents),
+        "grant": sum(len(document.grants) for document in documents),
+        "denial": sum(len(document.denials) for document in documents),
     }
     return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())

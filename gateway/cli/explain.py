@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.audit.rules import worker_log
 from gateway.cli.audit import records_of
-from gateway.cli.check import check
+from gateway.cli.check import add_tenant, check_part
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
 from gateway.explain import Story, explain
@@ -40,11 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", metavar="TIME", help="when it comes: 2026-11-24T12:00:00Z")
     parser.add_argument("--record", metavar="REQUEST-ID", help="explain this request of the audit log instead")
     parser.add_argument("--log", type=Path, metavar="LOG", help="the log that holds it, if not that of the configuration")
+    add_tenant(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tell the story; 0 if the request is allowed, 1 if it is not."""
-    loaded, compiled = check(arguments.config)
+    loaded, compiled = check_part(arguments.config, arguments.tenant)
     notes: Sequence[str] = ()
     if arguments.record is not None:
         question, notes = _recorded(arguments, loaded, compiled)
@@ -92,6 +93,8 @@ def _recorded(arguments: argparse.Namespace, loaded: Loaded, compiled: Compiled)
     for log in logs:
         for record in records_of(log):
             known.note(record)
+            if record.get("tenant") not in (None, compiled.tenant):
+                continue
             if record.get("type") == "request" and record.get("request_id") == arguments.record:
                 wanted = record
     if wanted is None:

@@ -34,22 +34,29 @@ def run(arguments: argparse.Namespace) -> int:
     after, new = check(arguments.file)
     changed = difference(before, after)
     restart = [str(flaw) for flaw in fixed_flaws(before, after)]
-    otherwise = [*decided_otherwise(Side(before.document, old), Side(after.document, new))]
+    pairs = [
+        (Side(before.parts[name].document, old.parts[name]), Side(part.document, new.parts[name]))
+        for name, part in after.parts.items()
+        if name in before.parts
+    ]
+    otherwise = [one for pair in pairs for one in decided_otherwise(*pair)]
     tasks: Sequence[Mapping[str, Any]] | None = None
     if not arguments.offline:
         tasks = asyncio.run(_live_tasks(arguments.config))
-    narrowed = narrowed_intents(before.document, after.document)
+    narrowed = {one.compiled.tenant: narrowed_intents(one.document, other.document) for one, other in pairs}
 
     def ends(task: Mapping[str, Any]) -> bool:
+        if (its := new.parts.get(task["tenant"])) is None:
+            return True
         try:
             may_hold(
-                new.policy,
+                its.policy,
                 Opening(task["agent"], task["starter"], task["params"], None, frozenset(task["met"])),
                 task["intents"],
             )
         except NotGrantedError:
             return True
-        return not narrowed.isdisjoint(task["intents"])
+        return not narrowed[task["tenant"]].isdisjoint(task["intents"])
 
     ended = None if tasks is None else [task for task in tasks if ends(task)]
     if arguments.json:

@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="the id of the task, the SPIFFE ID of the agent, or the tenant")
     parser.add_argument("--until", metavar="TIME", help="restore it by itself then, as in 2027-01-31T18:00:00Z")
     parser.add_argument("--cause", default="operator", help="why, for the record (default: %(default)s)")
+    parser.add_argument("--tenant", metavar="NAME", help="the tenant of the agent, where there are several")
     add_config(parser)
 
 
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         sentence = f"task {arguments.id} is {told['state']}"
     else:
         wanted = {"kind": arguments.kind, "id": arguments.id, "cause": arguments.cause, "until": arguments.until}
+        wanted |= {} if arguments.tenant is None else {"tenant": arguments.tenant}
         told = asyncio.run(ask(place, "POST", "/revocations", body=wanted))
         end = "it is restored" if told["until"] is None else told["until"]
         sentence = f"{arguments.kind} {arguments.id} is revoked until {end}"

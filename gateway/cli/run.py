@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intent", action="append", default=[], metavar="NAME", help="what the task is for; may be repeated")
     parser.add_argument("--param", action="append", default=[], metavar="K=V", help="a param of the task; may be repeated")
     parser.add_argument("--identity-token", type=Path, metavar="FILE", help="prove who you are with the JWT in FILE")
+    parser.add_argument("--tenant", metavar="NAME", help="the tenant of the agent, where the configuration has several")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="the command to run")
 
 
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words or not arguments.intent:
         raise DoorwardError("say what it is for and what to run: doorward run --intent billing.read -- python agent.py")
-    setting = _setting(arguments.config, peer=arguments.identity_token is None)
+    setting = _setting(arguments.config, peer=arguments.identity_token is None, tenant=arguments.tenant)
     identity = None if arguments.identity_token is None else TokenFile(arguments.identity_token)
     client = Client(authority=setting.authority, gateway=setting.gateway, identity=identity, tls=setting.tls)
     task = client.task(*arguments.intent, params=dict(map(_param, arguments.param)))
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(config: Path, *, peer: bool) -> Setting:
+def _setting(config: Path, *, peer: bool, tenant: str | None = None) -> Setting:
     """From the environment, so that an agent's host needs no configuration; else from the file."""
     named = {name: os.environ.get(name, "") for name in (AUTHORITY, GATEWAY)}
     if all(named.values()) and not config.exists():
@@ -69,7 +70,7 @@ def _setting(config: Path, *, peer: bool) -> Setting:
         raise DoorwardError(
             f"without {error.name} (doorward[server]) no configuration can be read; set {AUTHORITY} and {GATEWAY}"
         ) from None
-    return run_configured.setting(config, peer=peer, gateway=named[GATEWAY])
+    return run_configured.setting(config, peer=peer, gateway=named[GATEWAY], tenant=tenant)
 
 
 def _param(text: str) -> tuple[str, str]:

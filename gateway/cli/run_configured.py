@@ -10,10 +10,10 @@ from gateway.errors import DoorwardError
 from gateway.settings.load import Loaded, load
 
 
-def setting(config: Path, *, peer: bool, gateway: str) -> Setting:
+def setting(config: Path, *, peer: bool, gateway: str, tenant: str | None = None) -> Setting:
     """The setting by this file; `gateway` takes the place of its own address if it is not empty. Raises `DoorwardError`."""
     place = authority_place(config, peer=peer)
-    loaded = load(config)
+    loaded = load(config).part(tenant)
     document = loaded.document
     prefixes = {name: rule.prefix(name) for name, rule in document.upstreams.items()}
     return Setting(

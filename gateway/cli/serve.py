@@ -17,7 +17,6 @@ from gateway import telemetry
 from gateway.clock import Clock
 from gateway.heap import settle
 from gateway.http.pool import IDLE_PER_KEY
-from gateway.settings.document import Document
 from gateway.settings.load import Loaded, load
 
 if TYPE_CHECKING:
@@ -46,16 +45,17 @@ def run(arguments: argparse.Namespace) -> int:
             runner.run(_work(arguments.worker))
         return 0
     loaded = load(Path(arguments.config))
-    warnings = _raise_descriptor_limit(_descriptors(loaded.document))
+    warnings = _raise_descriptor_limit(_descriptors(loaded))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded, warnings, as_json=arguments.json))
     return 0
 
 
-def _descriptors(document: Document) -> int:
+def _descriptors(loaded: Loaded) -> int:
     """How many file descriptors the configured connections may need at once."""
-    upstreams = sum(rule.limits.concurrent + IDLE_PER_KEY for rule in document.upstreams.values())
-    return document.gateway.limits.connections + upstreams + DESCRIPTORS_BESIDE
+    rules = [rule for part in loaded.parts.values() for rule in part.document.upstreams.values()]
+    upstreams = sum(rule.limits.concurrent + IDLE_PER_KEY for rule in rules)
+    return loaded.document.gateway.limits.connections + upstreams + DESCRIPTORS_BESIDE
 
 
 def _raise_descriptor_limit(wanted: int) -> list[str]:
@@ -126,7 +126,7 @@ def _banner(doorward: "Doorward | Sidecar | Workers", loaded: Loaded, warnings: 
     if as_json:
         return json.dumps({"gateway": doorward.addresses, "authority": authority, "warnings": list(warnings)})
     lines = [
-        f"doorward serves {', '.join(document.upstreams)} for tenant {document.tenant}",
+        *(f"doorward serves {', '.join(its.document.upstreams)} for tenant {name}" for name, its in loaded.parts.items()),
         f"  requests   {', '.join(doorward.addresses)}",
         f"  tokens     {', '.join(map(str, authority))}",
         f"  operators  {document.admin.socket}",

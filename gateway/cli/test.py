@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from gateway.cli.audit import records_of, since
-from gateway.cli.check import check
+from gateway.cli.check import add_tenant, check_part
 from gateway.cli.explain import logs_of_configuration
 from gateway.clock import Clock
 from gateway.errors import DoorwardError
@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", action="store_true", help="decide anew what the audit log of the configuration holds")
     parser.add_argument("--log", type=Path, action="append", default=[], metavar="LOG", help="a log to replay instead")
     parser.add_argument("--since", metavar="TIME", help="only what came from then on: 15m, 24h, 7d, or 2026-11-23T18:00:00Z")
+    add_tenant(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,7 +57,7 @@ def _scenarios(arguments: argparse.Namespace) -> int:
         scenarios = load_scenarios(file)
         policy = arguments.config or scenarios.policy or Path("doorward.yaml")
         if policy not in policies:
-            policies[policy] = check(policy)[1]
+            policies[policy] = check_part(policy, arguments.tenant)[1]
         for place, rule in zip(scenarios.places, scenarios.rule.scenarios, strict=True):
             wrong = rule.disagreement(decide_on_paper(policies[policy], rule.question(now)))
             where = f"{place.file}:{place.line}"
@@ -72,7 +73,7 @@ def _scenarios(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    loaded, compiled = check(arguments.config or Path("doorward.yaml"))
+    loaded, compiled = check_part(arguments.config or Path("doorward.yaml"), arguments.tenant)
     counts: Counter[str] = Counter()
     shown: list[_Otherwise] = []
     begin = since(arguments.since) or ""
@@ -99,6 +100,8 @@ def _decided_anew(
         known = Known({}, {})
         for record in records_of(log):
             known.note(record)
+            if record.get("tenant") not in (None, compiled.tenant):
+                continue
             if record.get("type") != "request" or record.get("decision") is None or str(record.get("time")) < begin:
                 continue
             otherwise = _judge(record, known, compiled, counts)

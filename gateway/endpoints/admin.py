@@ -8,8 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.authority.rotation import SigningKeys
-from gateway.authority.stopping import Stops
-from gateway.authority.tasks import Tasks
+from gateway.authority.tenants import Tenants
 from gateway.clock import Clock
 from gateway.endpoints.answers import AnswerError, answer, answer_errors
 from gateway.endpoints.authority import TASK
@@ -45,8 +44,7 @@ def operators_of(names: Iterable[str]) -> Mapping[int, str]:
 
 
 def admin_application(
-    tasks: Tasks,
-    stops: Stops,
+    tenants: Tenants,
     keys: SigningKeys,
     *,
     operators: Mapping[int, str],
@@ -55,8 +53,8 @@ def admin_application(
     clock: Clock,
 ) -> web.Application:
     """The application behind the admin socket. `operators` maps user ids to user names."""
-    endpoints = AdminEndpoints(tasks, operators=operators, reload=reload, clock=clock)
-    stopping = StopEndpoints(stops, endpoints.operator, clock)
+    endpoints = AdminEndpoints(tenants, operators=operators, reload=reload, clock=clock)
+    stopping = StopEndpoints(tenants, endpoints.operator, clock)
     signing = KeyEndpoints(keys)
 
     @web.middleware
@@ -87,32 +85,32 @@ class AdminEndpoints:
 
     def __init__(
         self,
-        tasks: Tasks,
+        tenants: Tenants,
         *,
         operators: Mapping[int, str],
         reload: Reload,
         clock: Clock,
     ) -> None:
         """See `admin_application`."""
-        self._tasks = tasks
+        self._tenants = tenants
         self._operators = operators
         self._reload = reload
         self._clock = clock
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """`GET /tasks?state=&agent=&limit=&before=`: newest first; `next` is the `before` of the following page."""
+        """`GET /tasks?state=&agent=&tenant=&limit=&before=`: newest first; `next` is the `before` of the following page."""
         which = _filter(request)
-        tasks = await self._tasks.page(which)
+        tasks = await self._tenants.page(which)
         following = _cursor(tasks[-1]) if len(tasks) == which.limit else None
         return answer({"tasks": [task_document(task, self._clock) for task in tasks], "next": following})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """`GET /tasks/{id}`."""
-        return answer(task_document(await self._tasks.show(request.match_info["task"]), self._clock))
+        return answer(task_document(await self._tenants.show(request.match_info["task"]), self._clock))
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """`POST /tasks/{id}/revoke`: end a task now; one that has ended stays as it is."""
-        task = await self._tasks.revoke(request.match_info["task"], self.operator(request))
+        task = await self._tenants.revoke(request.match_info["task"], self.operator(request))
         return answer(task_document(task, self._clock))
 
     async def reload(self, request: web.Request) -> web.StreamResponse:
@@ -142,8 +140,8 @@ class AdminEndpoints:
 
 def _filter(request: web.Request) -> TaskFilter:
     query = request.query
-    if set(query) - {"state", "agent", "limit", "before"} or len(set(query)) != len(query):
-        raise invalid("The parameters are state, agent, limit and before, each at most once.")
+    if set(query) - {"state", "agent", "tenant", "limit", "before"} or len(set(query)) != len(query):
+        raise invalid("The parameters are state, agent, tenant, limit and before, each at most once.")
     state, limit = query.get("state"), query.get("limit", str(_PAGE))
     if state is not None and state not in STATES:
         raise invalid(f"The state is one of {', '.join(STATES)}.")
@@ -156,6 +154,7 @@ def _filter(request: web.Request) -> TaskFilter:
     return TaskFilter(
         state=state,
         agent=query.get("agent"),
+        tenant=query.get("tenant"),
         limit=int(limit),
         before=None if cursor is None else (float(cursor[1]), cursor[2]),
     )

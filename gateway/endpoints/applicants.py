@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.authority.grounds import Grounds
 from gateway.authority.refused import INVALID_REQUEST, UNAUTHORIZED_CLIENT
-from gateway.authority.tasks import Tasks
+from gateway.authority.tenants import Tenants
 from gateway.endpoints.answers import AnswerError
 from gateway.endpoints.callers import Callers, no_client
 from gateway.endpoints.forms import Form, invalid
@@ -32,10 +32,10 @@ class Applicant(NamedTuple):
 class Applicants:
     """Authenticates those who ask for tokens."""
 
-    def __init__(self, callers: Callers, tasks: Tasks, proofs: Proofs) -> None:
-        """`callers` authenticate clients, `tasks` know the task tokens that are alive, `proofs` what callers hold."""
+    def __init__(self, callers: Callers, tenants: Tenants, proofs: Proofs) -> None:
+        """`callers` authenticate clients, `tenants` know the task tokens that are alive, `proofs` what callers hold."""
         self._callers = callers
-        self._tasks = tasks
+        self._tenants = tenants
         self._proofs = proofs
 
     async def client(self, request: web.Request, form: Form) -> Applicant:
@@ -47,9 +47,11 @@ class Applicants:
         """Who asks with a subject token. Raises `AnswerError`."""
         token, kind = form.need("subject_token"), form.need("subject_token_type")
         actor = await self._actor(request, form)
-        if (kind == ACCESS_TOKEN_TYPE or self._tasks.looks_own(token)) and not self._callers.is_foreign(token):
+        if (kind == ACCESS_TOKEN_TYPE or self._tenants.any.tasks.looks_own(token)) and not self._callers.is_foreign(token):
             return await self._below(request, form, token, kind, actor)
         subject = await self._identity(request, "subject_token", token, kind, of_somebody_else=actor is not None)
+        if actor is not None and actor.tenant != subject.tenant:
+            raise invalid("The subject_token is not accepted: no identity of the actor's tenant vouches for its subject.")
         if actor is None or actor.agent == subject.agent:
             _check_client_id(form, subject)
             agent = subject if actor is None else _sooner(subject, actor)
@@ -64,7 +66,8 @@ class Applicants:
         if actor is None:
             actor = await self._callers.client(request, form)
         _check_client_id(form, actor)
-        parent = await self._tasks.parent(token) if kind == ACCESS_TOKEN_TYPE else None
+        tasks = self._tenants.of(actor.tenant).tasks
+        parent = await tasks.parent(token) if kind == ACCESS_TOKEN_TYPE else None
         if parent is None:
             raise invalid(f"The subject_token is not accepted: it is no live task token of the type {ACCESS_TOKEN_TYPE}.")
         binding = await self._proofs.binding(request)
@@ -86,7 +89,7 @@ class Applicants:
         if form.get("client_assertion") is None and form.get("client_assertion_type") is None:
             return actor
         client = await self._callers.client(request, form)
-        if actor is not None and actor.agent != client.agent:
+        if actor is not None and (actor.agent, actor.tenant) != (client.agent, client.tenant):
             raise no_client("The client is not the one of the actor_token.")
         return client if actor is None else _sooner(client, actor)
 

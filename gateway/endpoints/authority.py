@@ -38,18 +38,19 @@ def authority_application(
 ) -> web.Application:
     """The application that agents talk to, and gateways elsewhere if there is a `feed` for them.
 
-    `resources` gives the URLs of the gateway and of its upstreams on it, `proofs` says what callers hold; `counts` takes how
-    often each endpoint has answered what.
+    `resources` gives the URLs of the gateway and of a tenant's upstreams on it, `proofs` says what callers hold; `counts`
+    takes how often each endpoint has answered what.
     """
-    callers = Callers(identities, authority.tasks, proofs, authority.issuer)
+    tenants = authority.tenants
+    callers = Callers(identities, tenants, proofs, authority.issuer)
     token = TokenEndpoint(
-        applicants=Applicants(callers, authority.tasks, proofs),
-        exchange=authority.exchange,
+        applicants=Applicants(callers, tenants, proofs),
+        tenants=tenants,
         targets=Targets(audience, resources),
-        shortest_task=authority.exchange.longest_token,
+        shortest_task=tenants.any.exchange.longest_token,
     )
-    tasks = TaskEndpoint(callers=callers, exchange=authority.exchange, clock=clock)
-    own = OwnEndpoints(callers=callers, tasks=authority.tasks, clock=clock)
+    tasks = TaskEndpoint(callers=callers, tenants=tenants, clock=clock)
+    own = OwnEndpoints(callers=callers, tenants=tenants, clock=clock)
 
     async def keys(_request: web.Request) -> web.StreamResponse:
         return web.json_response(

@@ -5,11 +5,11 @@ import struct
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from math import ceil
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from aiohttp import web
 
-from gateway.authority.tasks import Tasks
+from gateway.authority.tenants import Tenants
 from gateway.endpoints.answers import AnswerError
 from gateway.endpoints.forms import Form, invalid
 from gateway.endpoints.peer_certificate import certificate_of
@@ -82,6 +82,13 @@ async def authenticated(identities: Identities, shown: Presented) -> Identity:
     return identity
 
 
+class Caller(NamedTuple):
+    """Who calls about a task: the agent, and the tenant that it is of."""
+
+    agent: str
+    tenant: str
+
+
 class Holding(Protocol):
     """What says whether a caller holds the key of its token."""
 
@@ -94,13 +101,13 @@ class Holding(Protocol):
 class Callers:
     """Authenticates those who ask about tokens and tasks."""
 
-    def __init__(self, identities: Identities, tasks: Tasks, proofs: Holding, issuer: str) -> None:
-        """`identities` verify workloads, `tasks` the live task tokens that stand for themselves.
+    def __init__(self, identities: Identities, tenants: Tenants, proofs: Holding, issuer: str) -> None:
+        """`identities` verify workloads, `tenants` the live task tokens that stand for themselves.
 
         `proofs` say whether a caller holds what its token is bound to; `issuer` is this authority.
         """
         self._identities = identities
-        self._tasks = tasks
+        self._tenants = tenants
         self._proofs = proofs
         self._issuer = issuer
 
@@ -142,14 +149,14 @@ class Callers:
             raise no_client("The client_id is not the one of this identity.")
         return identity
 
-    async def of_task(self, request: web.Request, task: str) -> str:
+    async def of_task(self, request: web.Request, task: str) -> Caller:
         """The agent that calls about a task: by an identity or by a live token of that task as Bearer, or by its user.
 
         Raises `AnswerError`, and `TaskUnknownError` for a live token of another task.
         """
         bearer, by_proof = _bearer(request)
-        if bearer is not None and (by_proof or self._tasks.looks_own(bearer)):
-            own = await self._tasks.live_token(bearer)
+        if bearer is not None and (by_proof or self._tenants.any.tasks.looks_own(bearer)):
+            tenant, own = await self._tenants.live_token(bearer) or ("", None)
             if own is not None and not await self._proofs.holds(request, bearer, own.claims, by_proof=by_proof):
                 raise _challenge(
                     "The task token is bound, and nothing proves that you hold what it is bound to.", "invalid_token"
@@ -158,23 +165,24 @@ class Callers:
                 raise _challenge("The task token has expired, was revoked or is not from here.", "invalid_token")
             if own.task != task:
                 raise TaskUnknownError(task)
-            return own.agent
+            return Caller(own.agent, tenant)
         shown = self._presented(request, bearer)
         if shown is None:
             raise _challenge("Send an identity token or the task's own token as Bearer, or use the authority's Unix socket.")
         try:
-            return (await authenticated(self._identities, shown)).agent
+            identity = await authenticated(self._identities, shown)
         except IdentityRefusedError as error:
             raise _challenge(f"The caller is not known: {error.sentence}.", "invalid_token") from None
+        return Caller(identity.agent, identity.tenant)
 
-    async def asker(self, request: web.Request) -> str:
-        """The agent that asks about policy: by an identity as Bearer, or by its user. Raises `AnswerError`."""
+    async def asker(self, request: web.Request) -> Identity:
+        """Who asks about policy: by an identity as Bearer, or by its user. Raises `AnswerError`."""
         bearer, by_proof = _bearer(request)
         presented = None if by_proof else self._presented(request, bearer)
         if presented is None:
             raise _challenge("Send an identity token as Bearer, or use the authority's Unix socket.")
         try:
-            return (await self._identities.identify(presented)).agent
+            return await self._identities.identify(presented)
         except IdentityRefusedError as error:
             raise _challenge(f"The caller is not known: {error.sentence}.", "invalid_token") from None
 

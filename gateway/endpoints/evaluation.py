@@ -21,6 +21,7 @@ from gateway.endpoints.callers import Callers
 from gateway.endpoints.forms import invalid
 from gateway.errors import Refusal
 from gateway.http.content import Content
+from gateway.identity.provider import Identity
 from gateway.model import AgentPattern
 from gateway.settings.compiled import Compiled
 from gateway.settings.trial import Question, Verdict, decide_on_paper
@@ -94,9 +95,9 @@ class EvaluationEndpoint:
     """Where the policy is asked. An agent may ask about itself, those whom the configuration names about everybody."""
 
     def __init__(
-        self, *, callers: Callers, askers: Sequence[str], compiled: Callable[[], Compiled], issuer: str, clock: Clock
+        self, *, callers: Callers, askers: Sequence[str], compiled: Callable[[str], Compiled], issuer: str, clock: Clock
     ) -> None:
-        """`askers` are patterns of SPIFFE IDs, `compiled` gives what is in force."""
+        """`askers` are patterns of SPIFFE IDs, `compiled` gives what is in force in a tenant."""
         self._callers: Final = callers
         self._askers: Final = tuple(map(AgentPattern.parse, askers))
         self._compiled: Final = compiled
@@ -141,15 +142,15 @@ class EvaluationEndpoint:
             "access_evaluations_endpoint": url + EVALUATIONS,
         })  # fmt: skip
 
-    def _decided(self, asker: str, document: Mapping[str, Any]) -> Mapping[str, object]:
+    def _decided(self, asker: Identity, document: Mapping[str, Any]) -> Mapping[str, object]:
         try:
             asked = _Evaluation.model_validate(document)
         except ValidationError as error:
             where = ".".join(str(step) for step in error.errors(include_url=False, include_input=False)[0]["loc"])
             raise invalid(f"The member {where} is missing or not what it should be.") from None
-        if asker != asked.subject.id and not any(pattern.covers(asker) for pattern in self._askers):
+        if asker.agent != asked.subject.id and not any(pattern.covers(asker.agent) for pattern in self._askers):
             raise AnswerError(403, "access_denied", "An agent asks about itself; authority.askers may ask about others.")
-        compiled = self._compiled()
+        compiled = self._compiled(asker.tenant)
         return _told(decide_on_paper(compiled, self._question(asked)), compiled.digest)
 
     def _question(self, asked: _Evaluation) -> Question:

@@ -8,7 +8,8 @@ from typing import Any, Final, final
 import orjson
 from aiohttp import web
 
-from gateway.authority.stopping import CAUSES, STOPPABLE, Stops
+from gateway.authority.stopping import CAUSES, STOPPABLE
+from gateway.authority.tenants import Tenants
 from gateway.clock import Clock
 from gateway.endpoints.answers import AnswerError, answer
 from gateway.endpoints.forms import invalid
@@ -25,23 +26,30 @@ _SECONDS: Final = 10.0
 class StopEndpoints:
     """`/revocations`, for operators."""
 
-    def __init__(self, stops: Stops, operator: Callable[[web.Request], str], clock: Clock) -> None:
+    def __init__(self, tenants: Tenants, operator: Callable[[web.Request], str], clock: Clock) -> None:
         """`operator` tells who asks, or raises `AnswerError`."""
-        self._stops = stops
+        self._tenants = tenants
         self._operator = operator
         self._clock = clock
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """`POST /revocations` with `{kind, id, until, cause}`; without `until` it lasts until it is restored."""
+        """`POST /revocations` with `{kind, id, tenant, until, cause}`; without `until` it lasts until it is restored.
+
+        Of several tenants that of an agent has to be named.
+        """
         members = await _members(request)
         kind, name, cause = members.get("kind"), members.get("id"), members.get("cause", CAUSES[0])
-        if set(members) - {"kind", "id", "until", "cause"} or kind not in STOPPABLE:
-            raise invalid(f"Send kind ({' or '.join(STOPPABLE)}) and id, and if need be until and cause.")
+        if set(members) - {"kind", "id", "tenant", "until", "cause"} or kind not in STOPPABLE:
+            raise invalid(f"Send kind ({' or '.join(STOPPABLE)}) and id, and if need be tenant, until and cause.")
         if not isinstance(name, str) or not 0 < len(name) <= NAME or not name.isprintable():
             raise invalid("The id is that of the agent or the tenant.")
         if cause not in CAUSES:
             raise invalid(f"The cause is one of {', '.join(CAUSES)}.")
-        revocation = await self._stops.stop(kind, name, cause, _time(members.get("until")), by=self._operator(request))
+        tenant = members.get("tenant")
+        if tenant is not None and not isinstance(tenant, str):
+            raise invalid("The tenant is the name of one.")
+        until, by = _time(members.get("until")), self._operator(request)
+        revocation = await self._tenants.stop(kind, name, cause, until, tenant=tenant, by=by)
         return answer(self._document(revocation), 201)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -49,14 +57,14 @@ class StopEndpoints:
         after = request.query.get("after", "0")
         if set(request.query) - {"after"} or not after.isascii() or not after.isdigit() or len(after) > len(str(1 << 53)):
             raise invalid("The only parameter is after, the next of another page.")
-        page = await self._stops.page(int(after))
-        shown = [self._document(stop.revocation) for stop in page if self._stops.shows(stop)]
+        page = await self._tenants.any.stops.page(int(after))
+        shown = [self._document(stop.revocation) for stop in page if self._tenants.shows(stop)]
         return answer({"revocations": shown, "next": page[-1].revocation.seq if page else None})
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """`DELETE /revocations/{kind}:{id}`: from now on it is given access again; what had ended stays ended."""
         kind, name = request.match_info["kind"], request.match_info["name"]
-        restoration = await self._stops.restore(kind, name, by=self._operator(request))
+        restoration = await self._tenants.restore(kind, name, by=self._operator(request))
         if restoration is None:
             raise AnswerError(404, "not_revoked", f"This {kind} is not revoked.")
         return answer({"kind": kind, "id": name, "restored": self._clock.stamp(restoration.time)})
@@ -65,6 +73,7 @@ class StopEndpoints:
         return {
             "kind": revocation.kind,
             "id": revocation.id,
+            "tenant": revocation.tenant,
             "cause": revocation.cause,
             "since": self._clock.stamp(revocation.time),
             "until": None if revocation.until >= FOREVER else self._clock.stamp(revocation.until),

@@ -4,8 +4,8 @@ from typing import Final, final
 
 from aiohttp import web
 
-from gateway.authority.exchange import Exchange
 from gateway.authority.refused import INVALID_DETAILS
+from gateway.authority.tenants import Tenants
 from gateway.clock import Clock
 from gateway.endpoints.answers import AnswerError, answer
 from gateway.endpoints.callers import Callers
@@ -22,10 +22,10 @@ _CREATED: Final = 201
 class TaskEndpoint:
     """Where starters open tasks. Policy says for whom, and with which params."""
 
-    def __init__(self, *, callers: Callers, exchange: Exchange, clock: Clock) -> None:
+    def __init__(self, *, callers: Callers, tenants: Tenants, clock: Clock) -> None:
         """`callers` authenticate starters as they do all clients."""
         self._callers = callers
-        self._exchange = exchange
+        self._tenants = tenants
         self._clock = clock
 
     async def post(self, request: web.Request) -> web.StreamResponse:
@@ -42,5 +42,7 @@ class TaskEndpoint:
                 400, INVALID_DETAILS, "A may_act belongs to a token; the agent asks for it when it joins the task."
             )
         starter = await self._callers.client(request, form)
-        task = await self._exchange.open_for(starter, agent, intents, details.params, bounds_of(details))
+        task = await self._tenants.of(starter.tenant).exchange.open_for(
+            starter, agent, intents, details.params, bounds_of(details)
+        )
         return answer(task_document(task, self._clock), _CREATED, {"Location": f"/tasks/{task.id}"})

@@ -4,9 +4,10 @@ from typing import Final, final
 
 from aiohttp import web
 
-from gateway.authority.exchange import Exchange, Issued
+from gateway.authority.exchange import Issued
 from gateway.authority.grounds import Bounds
 from gateway.authority.refused import INVALID_DETAILS
+from gateway.authority.tenants import Tenants
 from gateway.authority.tokens import details_of
 from gateway.endpoints.answers import AnswerError, answer
 from gateway.endpoints.applicants import ACCESS_TOKEN_TYPE, Applicant, Applicants
@@ -24,10 +25,10 @@ GRANT_TYPES: Final = (EXCHANGE, CLIENT_CREDENTIALS)
 class TokenEndpoint:
     """The token endpoint. Who asks is authenticated, whatever else is shown."""
 
-    def __init__(self, *, applicants: Applicants, exchange: Exchange, targets: Targets, shortest_task: float) -> None:
+    def __init__(self, *, applicants: Applicants, tenants: Tenants, targets: Targets, shortest_task: float) -> None:
         """`shortest_task` is how many seconds a task lives that nobody means to renew."""
         self._applicants = applicants
-        self._exchange = exchange
+        self._tenants = tenants
         self._targets = targets
         self._shortest_task = shortest_task
 
@@ -38,29 +39,34 @@ class TokenEndpoint:
         if grant_type not in GRANT_TYPES:
             raise AnswerError(400, "unsupported_grant_type", f"The grant_type has to be {EXCHANGE}, or {CLIENT_CREDENTIALS}.")
         _check_unused(request, form)
-        resource = self._targets.named_in(form)
+        self._targets.check(form)
         intents, task = intents_in(form), task_in(form)
         details = read_details(form.get("authorization_details"), intents)
         if task is not None and details.of_a_task:
             raise AnswerError(400, INVALID_DETAILS, "A task keeps the params, limits and duration that it was opened with.")
         if grant_type == EXCHANGE:
             applicant = await self._applicants.exchanging(request, form)
-            issued = await self._given(applicant, task, intents, details, bounds_of(details, resource))
+            issued = await self._given(
+                applicant, task, intents, details, bounds_of(details, self._targets.named_in(form, applicant.agent.tenant))
+            )
             return answer({**_members(issued, applicant, details), "issued_token_type": ACCESS_TOKEN_TYPE})
         applicant = await self._applicants.client(request, form)
         # Such a client asks anew when its token is over, and not for the same task.
         if task is None and details.duration is None:
             details = Details(details.params, details.limits, self._shortest_task, details.may_act)
-        issued = await self._given(applicant, task, intents, details, bounds_of(details, resource))
+        issued = await self._given(
+            applicant, task, intents, details, bounds_of(details, self._targets.named_in(form, applicant.agent.tenant))
+        )
         return answer(_members(issued, applicant, details))
 
     async def _given(
         self, applicant: Applicant, task: str | None, intents: tuple[str, ...], details: Details, bounds: Bounds
     ) -> Issued:
         agent, grounds = applicant
+        exchange = self._tenants.of(agent.tenant).exchange
         if task is not None:
-            return await self._exchange.renew(agent, task, intents, grounds=grounds, bounds=bounds)
-        return await self._exchange.open_task(agent, intents, details.params, grounds=grounds, bounds=bounds)
+            return await exchange.renew(agent, task, intents, grounds=grounds, bounds=bounds)
+        return await exchange.open_task(agent, intents, details.params, grounds=grounds, bounds=bounds)
 
 
 def token_type(binding: Binding | None) -> str:

@@ -16,8 +16,8 @@ TARGETS: Final = frozenset(("resource", "audience"))
 _INTENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}").fullmatch
 _TASK = re.compile(r"[0-9a-f]{32}").fullmatch
 
-Resources = Callable[[], Mapping[str, frozenset[str] | None]]
-"""The URLs of the gateway and of its upstreams on it now, without a slash at their ends, each with the intents that mean
+Resources = Callable[[str], Mapping[str, frozenset[str] | None]]
+"""The URLs of the gateway and of a tenant's upstreams on it now, without a slash at their ends, each with the intents that mean
 anything there; None for all."""
 
 
@@ -30,14 +30,17 @@ class Targets:
         self._audience: Final = audience
         self._resources: Final = resources
 
-    def named_in(self, form: Form) -> Resource | None:
+    def check(self, form: Form) -> None:
         """RFC 8693 §2.1.1: one token is for one gateway, so it has one target at most. Raises `AnswerError`."""
         if form.repeated & TARGETS:
             raise AnswerError(400, INVALID_TARGET, "Ask for one target at a time.")
-        audience, resource = form.get("audience"), form.get("resource")
-        if audience is not None and resource is not None:
+        if form.get("audience") is not None and form.get("resource") is not None:
             raise AnswerError(400, INVALID_TARGET, "Ask for one target at a time: audience or resource.")
-        resources = self._resources()
+
+    def named_in(self, form: Form, tenant: str) -> Resource | None:
+        """The upstream of the asker's tenant that is named, if one is. Raises `AnswerError`."""
+        audience, resource = form.get("audience"), form.get("resource")
+        resources = self._resources(tenant)
         url = (resource or "").rstrip("/")
         if audience not in (None, self._audience) or (resource is not None and url not in resources):
             raise AnswerError(

@@ -111,7 +111,7 @@ def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Princ
     actor = claims.get("act")
     agent = _text(actor if isinstance(actor, dict) else {}, "sub")
     tenant = _text(claims, "tenant")
-    if tenant != standing.tenant:
+    if tenant not in standing.tenants:
         raise Refusal("tenant_mismatch")
     task, token = _text(claims, "txn"), _text(claims, "jti")
     intents = _text(claims, "scope").split(" ")

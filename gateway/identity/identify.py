@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from gateway.identity import jose
@@ -42,10 +42,11 @@ _PREFIX = re.compile(r"[a-z][a-z0-9]{1,14}_(?=eyJ)").match
 @final
 @dataclass(frozen=True, slots=True)
 class Minter:
-    """A provider together with the agents that it may vouch for, and no others."""
+    """A provider together with the agents that it may vouch for, and no others. All of them are of its `tenant`."""
 
     provider: Provider
     mints: tuple[AgentPattern, ...]
+    tenant: str = ""
 
 
 @final
@@ -125,7 +126,7 @@ class Identities:
             raise IdentityRefusedError(f"identity provider {name} gave no agent: {error}") from None
         if not any(pattern.covers(identity.agent) for pattern in minter.mints):
             raise IdentityRefusedError(f"identity provider {name} may not vouch for this agent: it is outside its mints")
-        return identity
+        return replace(identity, tenant=minter.tenant)
 
     def _enter(self, name: str, minter: Minter) -> None:
         if not minter.mints:
@@ -133,7 +134,8 @@ class Identities:
         issuer = minter.provider.issuer
         for other in set(self._names.values()):
             # One trust domain gives its workloads SVIDs of both kinds, and they are the same agents.
-            if issuer is not None and issuer == self.minters[other].provider.issuer:
+            alike = issuer is not None and issuer == self.minters[other].provider.issuer
+            if alike and minter.tenant == self.minters[other].tenant:
                 continue
             if any(mine.overlaps(yours) for mine in minter.mints for yours in self.minters[other].mints):
                 raise ValueError(f"identities {other} and {name} could both vouch for one agent; keep their mints apart")

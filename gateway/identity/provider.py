@@ -47,13 +47,15 @@ class Presented:
 class Identity:
     """A verified workload: its SPIFFE ID, and the name of the provider that vouches for it.
 
-    `expires` is in Unix seconds, or None when the proof itself has no end.
+    `expires` is in Unix seconds, or None when the proof itself has no end. `tenant` is that of the provider, whatever the proof
+    says of it; empty before the provider is known.
     """
 
     agent: str
     provider: str
     claims: Mapping[str, Any] = field(repr=False)
     expires: float | None
+    tenant: str = ""
 
     @property
     def at_an_actor(self) -> bool:

@@ -33,14 +33,14 @@ class Standing:
     """The subscriber's side of the feed. It fails closed: without a fresh heartbeat nothing is accepted."""
 
     def __init__(
-        self, clock: Clock, *, issuer: str, audience: str, tenant: str, prefix: str, max_staleness: float,
+        self, clock: Clock, *, issuer: str, audience: str, tenants: frozenset[str], prefix: str, max_staleness: float,
         tokens: int = TOKENS_REMEMBERED,
     ) -> None:  # fmt: skip
         """`max_staleness` is in seconds of boot time; the rest is what a task token has to say. `tokens` may be remembered."""
         self.clock: Final = clock
         self.issuer: Final = issuer
         self.audience: Final = audience
-        self.tenant: Final = tenant
+        self.tenants: Final = tenants
         self.prefix: Final = prefix.encode("ascii")
         self._max_staleness: Final = max_staleness
         self._beaten: float | None = None

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -61,33 +61,90 @@ def compile_configuration(loaded: Loaded, now: float, before: Compiled | None = 
     An upstream that is what it was in `before` stays the same object, for its connections are kept under it.
     Raises `ConfigurationError` for what is right in itself and still cannot be used here and now.
     """
-    document = loaded.document
-    flaws = [
-        *_exception_flaws(loaded, now),
-        *_isolation_flaws(loaded),
-        *identity_flaws(loaded),
-        *_place_flaws(loaded),
-        *tls_flaws(loaded, now),
-        *_file_flaws(loaded),
-        *capture_flaws(loaded),
-        *protocol_flaws(loaded),
-    ]
-    if flaws:
+    parts = loaded.parts
+    if flaws := [*dict.fromkeys(_flaws(loaded, now))]:
         raise ConfigurationError(flaws)
-    canonical_form = orjson.dumps(loaded.positions.value, option=orjson.OPT_SORT_KEYS)
+    canonical_form = orjson.dumps(loaded.values, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(canonical_form).hexdigest()[:_DIGEST_DIGITS]
-    injected = {place for rule in document.credentials.values() for place in _injector(rule).places}
-    known = {} if before is None else before.upstreams
-    upstreams = {name: _same(known.get(name), _upstream(loaded, name, injected)) for name in document.upstreams}
-    watched = {name for upstream in upstreams.values() for name in upstream.emptied}
+    rules = [rule for part in parts.values() for rule in part.document.credentials.values()]
+    injected = {place for rule in rules for place in _injector(rule).places}
+    known = {} if before is None else {name: its.upstreams for name, its in before.parts.items()}
+    upstreams = {
+        tenant: {
+            name: _same(known.get(tenant, {}).get(name), _upstream(part, name, injected)) for name in part.document.upstreams
+        }
+        for tenant, part in parts.items()
+    }
+    every = [upstream for its in upstreams.values() for upstream in its.values()]
+    watched = {name for upstream in every for name in upstream.emptied}
     watched |= injected
-    if any(upstream.protocol == MCP for upstream in upstreams.values()):
+    if any(upstream.protocol == MCP for upstream in every):
         watched |= {*MIRRORED, *SEALED}
-    vocabulary, limits = request_vocabulary(watched), document.gateway.limits
-    compiled = Compiled(
+    vocabulary, limits = request_vocabulary(watched), loaded.document.gateway.limits
+    admission = Admission(vocabulary, limits, Permitted(vocabulary, limits.headers))
+    made = {tenant: _part(part, digest, admission, upstreams[tenant], now) for tenant, part in parts.items()}
+    if flaws := [flaw for tenant, part in parts.items() for flaw in example_flaws(part, made[tenant])]:
+        raise ConfigurationError(flaws)
+    return _joined(loaded, made, admission) if loaded.tenants else made[loaded.document.tenant]
+
+
+def _flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
+    """What is common to all tenants is the same in each."""
+    parts = [*loaded.parts.values()]
+    for part in parts:
+        yield from _exception_flaws(part, now)
+    yield from _isolation_flaws(loaded)
+    yield from identity_flaws(loaded)
+    for part in parts:
+        yield from _place_flaws(part)
+        yield from tls_flaws(part, now)
+        yield from _file_flaws(part)
+        yield from capture_flaws(part)
+        yield from protocol_flaws(part)
+    yield from _secret_flaws(loaded)
+
+
+def _secret_flaws(loaded: Loaded) -> Iterator[Flaw]:
+    """Files with secrets that two tenants would read."""
+    taken: dict[Path, str] = {}
+    for tenant, part in loaded.parts.items():
+        for name, rule in part.document.credentials.items():
+            if isinstance(rule.secret.config, FileSourceConfig):
+                path = part.resolver("credentials", name)(rule.secret.config.path).resolve()
+                if taken.setdefault(path, tenant) != tenant:
+                    yield part.flaw(("credentials", name, "secret"), "this file holds a secret of another tenant")
+
+
+def _joined(loaded: Loaded, made: Mapping[str, Compiled], admission: Admission) -> Compiled:
+    """All tenants at one gateway: whose a request is says the upstream that it is for."""
+    every = [upstream for part in made.values() for upstream in part.upstreams.values()]
+    documents = [
+        resource_documents(part.document, made[tenant].upstreams, told=False) for tenant, part in loaded.tenants.items()
+    ]
+    several = next(iter(made.values()))
+    common = set(several.warnings).intersection(*(part.warnings for part in made.values()))
+    own = [f"tenant {name}: {told}" for name, part in made.items() for told in part.warnings if told not in common]
+    return replace(
+        several,
+        tenant="",
+        upstreams={f"{upstream.tenant}/{upstream.name}": upstream for upstream in every},
+        routes=Routes(every, {path: text for found in documents for path, text in found.items()}),
+        intents=several.intents._replace(by_upstream={}),
+        policy=Policy((), (), (), several.digest, drift=loaded.document.drift is not None),
+        warnings=(*(told for told in several.warnings if told in common), *own),
+        admission=admission,
+        tenants=made,
+    )
+
+
+def _part(loaded: Loaded, digest: str, admission: Admission, upstreams: Mapping[str, Upstream], now: float) -> Compiled:
+    """What one tenant's configuration means."""
+    document = loaded.document
+    limits = document.gateway.limits
+    return Compiled(
         digest=digest,
         tenant=document.tenant,
-        admission=Admission(vocabulary, limits, Permitted(vocabulary, limits.headers)),
+        admission=admission,
         upstreams=upstreams,
         routes=Routes(upstreams.values(), resource_documents(document, upstreams)),
         intents=Intents(canonical(document.gateway.intent_header), readable(document), Memory(), limits.inspect),
@@ -96,9 +153,6 @@ def compile_configuration(loaded: Loaded, now: float, before: Compiled | None = 
         ),
         warnings=(*_observed(document), *_warnings(document, now), *tls_warnings(loaded, now)),
     )
-    if flaws := list(example_flaws(loaded, compiled)):
-        raise ConfigurationError(flaws)
-    return compiled
 
 
 def compile_credentials(

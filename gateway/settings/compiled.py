@@ -1,7 +1,7 @@
 """What a configuration means: everything that a request needs and that holds no connection; knows not how it was made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from gateway.http.admit import Admission
@@ -16,7 +16,9 @@ from gateway.policy.compile import Policy
 class Compiled:
     """What a configuration means. `warnings` are sentences for the operator about what will soon stop working.
 
-    `digest` stands for the values of the file, the environment's among them; comments and layout do not change it.
+    `digest` stands for the values of the file, the environment's among them; comments and layout do not change it. With several
+    `tenants`, `routes` and `upstreams` (by tenant, a slash and name) are those of all; intents and policy are with each tenant,
+    and here, where `tenant` is empty, there are none.
     """
 
     digest: str
@@ -27,3 +29,9 @@ class Compiled:
     intents: Intents
     policy: Policy
     warnings: tuple[str, ...]
+    tenants: Mapping[str, "Compiled"] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> Mapping[str, "Compiled"]:
+        """What the configuration means for each tenant, by its name."""
+        return self.tenants or {self.tenant: self}

@@ -26,7 +26,7 @@ def with_defaults(root: Node) -> Node:
         default, entry = defaults.node.entries.get(kind), entries.get(section)
         if default is not None and entry is not None and isinstance(default.node.value, dict):
             entries[section] = entry._replace(node=_each(entry.node, fill, default.node))
-    made = _mapping(root, entries)
+    made = mapping(root, entries)
     if made.size > NODES:
         told = f"with its defaults the configuration holds more than {NODES} values"
         raise ConfigurationError([Flaw(root.file, defaults.line, defaults.column, told)])
@@ -36,7 +36,7 @@ def with_defaults(root: Node) -> Node:
 def _each(node: Node, fill: _Fill, default: Node) -> Node:
     """Every entry of a section filled up, be it a mapping or a list."""
     if isinstance(node.value, dict):
-        return _mapping(node, {name: entry._replace(node=fill(entry.node, default)) for name, entry in node.entries.items()})
+        return mapping(node, {name: entry._replace(node=fill(entry.node, default)) for name, entry in node.entries.items()})
     if isinstance(node.value, list):
         items = [fill(item, default) for item in node.items]
         size = 1 + sum(item.size for item in items)
@@ -47,7 +47,7 @@ def _each(node: Node, fill: _Fill, default: Node) -> Node:
 def _filled(node: Node, default: Node) -> Node:
     if not isinstance(node.value, dict):  # for validation to report
         return node
-    return _mapping(node, {**node.entries, **dict(_left_out(node, default))})
+    return mapping(node, {**node.entries, **dict(_left_out(node, default))})
 
 
 def _with_exception(node: Node, default: Node) -> Node:
@@ -55,14 +55,15 @@ def _with_exception(node: Node, default: Node) -> Node:
     entry = node.entries.get("exception")
     if entry is None or not isinstance(entry.node.value, dict):
         return node
-    return _mapping(node, {**node.entries, "exception": entry._replace(node=_filled(entry.node, default))})
+    return mapping(node, {**node.entries, "exception": entry._replace(node=_filled(entry.node, default))})
 
 
 def _left_out(node: Node, default: Node) -> Iterator[tuple[str, Entry]]:
     return ((name, entry) for name, entry in default.entries.items() if name not in node.entries)
 
 
-def _mapping(node: Node, entries: Mapping[str, Entry]) -> Node:
+def mapping(node: Node, entries: Mapping[str, Entry]) -> Node:
+    """The same mapping with these entries instead."""
     value: dict[str, Any] = {name: entry.node.value for name, entry in entries.items()}
     size = 1 + sum(entry.node.size for entry in entries.values())
     height = 1 + max((entry.node.height for entry in entries.values()), default=0)

@@ -1,6 +1,6 @@
 """What two configurations have not in common, by names of entries and keys; shows no value, for it could be a secret."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -9,12 +9,25 @@ from gateway.settings.document import Document
 from gateway.settings.load import Loaded
 
 RELOADABLE: Final = frozenset(
-    ("include", "identities", "upstreams", "credentials", "intents", "grants", "denials", "drift", "exceptions", "policy_drift")
+    (
+        "include",
+        "tenants",
+        "identities",
+        "upstreams",
+        "credentials",
+        "intents",
+        "grants",
+        "denials",
+        "drift",
+        "exceptions",
+        "policy_drift",
+    )
 )
 """Sections that may change while Doorward runs; of the others only `RELOADABLE_KEYS` may."""
 RELOADABLE_KEYS: Final = frozenset((("gateway", "intent_header"), ("gateway", "mode")))
 
 _ENTRIES: Final = ("identities", "upstreams", "credentials", "intents", "grants", "denials")
+_OWN: Final = ("upstreams", "credentials", "intents", "grants", "denials")
 _ORDER: Final = "(their order)"
 
 
@@ -30,6 +43,11 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
 
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """All three."""
+        return self.added, self.removed, self.changed
+
     def lines(self) -> Iterator[str]:
         """One line for each, to read."""
         for sign, names in (("+", self.added), ("-", self.removed), ("~", self.changed)):
@@ -37,12 +55,21 @@ class Difference:
 
 
 def difference(before: Loaded, after: Loaded) -> Difference:
-    """What was added, removed and changed between two configurations."""
+    """What was added, removed and changed between two configurations; an entry of one of several tenants begins with it."""
+    found = _difference(before, after)
+    for name, part in after.tenants.items():
+        own = _difference(before.tenants.get(name, part), part, _OWN)
+        each = ((f"{name}: {entry}" for entry in entries) for entries in (own.added, own.removed, own.changed))
+        found = Difference(*((*before_it, *its) for before_it, its in zip(found.parts, each, strict=True)))
+    return found
+
+
+def _difference(before: Loaded, after: Loaded, only: Collection[str] | None = None) -> Difference:
     old, new = before.positions.value, after.positions.value
     added: list[str] = []
     removed: list[str] = []
     changed: list[str] = []
-    for section in dict.fromkeys((*old, *new)):
+    for section in dict.fromkeys((*old, *new)) if only is None else only:
         if section not in _ENTRIES:
             changed += _changed_keys(section, old.get(section), new.get(section))
             continue
@@ -58,7 +85,12 @@ def difference(before: Loaded, after: Loaded) -> Difference:
 
 
 def fixed_flaws(before: Loaded, after: Loaded) -> Iterator[Flaw]:
-    """Everything that differs and cannot change while Doorward runs. What is written out as it was by default is no change."""
+    """Everything that differs and cannot change while Doorward runs. What is written out as it was by default is no change.
+
+    Tenants neither come nor go; which identities and files they have may change.
+    """
+    if before.tenants.keys() != after.tenants.keys():
+        yield after.flaw(("tenants",), _told("tenants"))
     for section in Document.model_fields:
         if section in RELOADABLE:
             continue

@@ -1,6 +1,6 @@
 """The whole configuration, composed of sections that stand beside their users; knows nothing of files and places."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -24,13 +24,30 @@ class FeedRule(Config):
     """How long the gateway may hear nothing from the authority before it refuses every request; it hears every second."""
 
 
+MOST_TENANTS: Final = 100
+"""How many tenants one installation may have."""
+
+
+class TenantRule(Config):
+    """One of several tenants: who its agents are, and which files hold everything that is its own."""
+
+    identities: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The entries of `identities` that vouch for its agents. Each is of exactly one tenant."""
+    include: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=100)]
+    """The files with its upstreams, credentials, intents, grants and denials, by name or by a pattern such as
+    `tenants/acme/*.yaml`. Their names are its own, and nothing in them refers to those of another tenant."""
+
+
 class Document(Config):
     """The configuration of Doorward."""
 
     version: Literal[1]
     """The version of this format."""
     tenant: Name
-    """Whose installation this is; stands in every token and every record."""
+    """Whose installation this is; stands in every token and every record. With several, `tenants` stands instead."""
+    tenants: Annotated[dict[Name, TenantRule], Field(max_length=MOST_TENANTS)] = Field(default_factory=dict)
+    """Several tenants in one installation, by name, each with identities and files of its own. All other sections are common
+    to all; then `tenant`, `include`, and what an included file holds do not stand in this file."""
     include: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)] = ()
     """Files beside this one, by name or by a pattern such as `teams/*.yaml`. They hold only upstreams, credentials, intents,
     grants and denials, and their relative paths begin at their own folder."""

@@ -1,6 +1,6 @@
 """What a configuration says of identities, tried on the files and listeners that it needs; asks nobody and starts nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway.authority.addresses import parse_address
@@ -23,6 +23,7 @@ def identity_flaws(loaded: Loaded) -> Iterator[Flaw]:
         return
     tools = Tools(Clock(), Fetch(), loaded.resolve)
     minters: dict[str, Minter] = {}
+    tenants = tenants_of(loaded)
     for name, rule in loaded.document.identities.items():
         where = ("identities", name, rule.choice.name)
         try:
@@ -30,7 +31,7 @@ def identity_flaws(loaded: Loaded) -> Iterator[Flaw]:
         except ValueError as error:
             yield loaded.flaw(where, str(error))
             continue
-        minters[name] = Minter(provider, rule.patterns)
+        minters[name] = Minter(provider, rule.patterns, tenants[name])
         if ACCESS_TOKEN_TYPE in provider.token_types and provider.issuer == loaded.document.authority.issuer:
             yield loaded.flaw(where, "this Doorward is no other: the issuer is its own")
         if (missing := _missing(loaded, provider)) is not None:
@@ -39,6 +40,11 @@ def identity_flaws(loaded: Loaded) -> Iterator[Flaw]:
         Identities(minters)
     except ValueError as error:
         yield loaded.flaw(("identities",), str(error))
+
+
+def tenants_of(loaded: Loaded) -> Mapping[str, str]:
+    """The tenant of each identity."""
+    return {name: tenant for tenant, part in loaded.parts.items() for name in part.document.identities}
 
 
 def _missing(loaded: Loaded, provider: Provider) -> str | None:

@@ -49,8 +49,10 @@ def matching(pattern: str, folder: Path) -> list[Path]:
 
 
 def patterns_of(root: Node) -> tuple[str, ...]:
-    """The patterns of a main file, none of which may be good."""
-    return tuple(node.value for node in _patterns(root))
+    """The patterns of a main file, of each tenant where there are several; none of them may be good."""
+    tenants = root.entries.get("tenants")
+    trees = [root] if tenants is None else [entry.node for entry in tenants.node.entries.values()]
+    return tuple(node.value for tree in trees for node in _patterns(tree))
 
 
 def put_together(root: Node, included: Sequence[Node]) -> tuple[Node, list[Flaw]]:

@@ -79,7 +79,7 @@ def _entries(schema: Mapping[str, Any], path: str) -> tuple[Mapping[str, Any] | 
 def _table(schema: Mapping[str, Any]) -> Iterator[str]:
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
-    required = schema.get("required", [])
+    required = [*schema.get("required", []), *schema.get("oneOf", [{}])[0].get("required", [])]
     for name, one in schema["properties"].items():
         default = "required" if name in required else _default(one)
         meaning = one.get("description") or next((v["description"] for v in variants(one) if "description" in v), "")

@@ -14,9 +14,12 @@ from pydantic_core import core_schema
 
 from gateway.kind import Choice, Config, Shorthand
 from gateway.settings.document import Document
+from gateway.settings.include import SHARED
 from gateway.settings.nodes import Where
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_OF_ONE: Final = ("tenant", *SHARED)
+"""What a file holds of one tenant, and files of `tenants` where there are several."""
 _IGNORED: Final = "^x-"
 _TIMES: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _SIZES: Final = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
@@ -106,7 +109,9 @@ def document_schema() -> Mapping[str, Any]:
         for one in schema.get("properties", {}).values():
             if "$ref" in one and one.get("description") == document["$defs"][_named(one)].get("description"):
                 one.pop("description", None)  # said once, where it is explained in full
-    return {"$schema": _DIALECT, **document, "title": "Doorward configuration"}
+    required = [name for name in document["required"] if name not in _OF_ONE]
+    whose = [{"required": [name for name in document["required"] if name in _OF_ONE]}, {"required": ["tenants"]}]
+    return {"$schema": _DIALECT, **document, "required": required, "oneOf": whose, "title": "Doorward configuration"}
 
 
 class Known(NamedTuple):

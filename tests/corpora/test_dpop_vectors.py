@@ -89,7 +89,7 @@ def test_two_schemes_in_one_request_are_two_tokens() -> None:
     row = next(row for row in VECTORS if row["id"] == "neg-both-schemes")
     lines = ["GET /protectedresource HTTP/1.1", "Host: x", *(f"Authorization: {value}" for value in row["authorization"])]
     head = parse_request("\r\n".join(lines).encode(), request_vocabulary(["authorization", "dpop"]), most_lines=20)
-    standing = Standing(StillClock(), issuer="i", audience="a", tenant="t", prefix="dwt_", max_staleness=1.0)
+    standing = Standing(StillClock(), issuer="i", audience="a", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=1.0)
     with pytest.raises(Refusal) as caught:
         authenticate(head, UPSTREAM, standing, "192.0.2.1")
     assert (caught.value.code, caught.value.problem.status) == ("request_malformed", 400)

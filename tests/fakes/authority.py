@@ -131,10 +131,9 @@ async def build_authority(
     rule = AuthorityRule.model_validate({"store": kept, "tokens": tokens})
     return await start_authority(
         rule,
-        tenant=tenant,
+        tenants={tenant: grants},
         audience="doorward",
         max_staleness=max_staleness,
-        may_hold=grants,
         notes=log,
         resolve=folder.joinpath,
         clock=clock,

@@ -294,7 +294,12 @@ class DryHouse(House):
         weakref.finalize(self, self.pages.close)
         gateway = GatewaySide(ground)
         gateway.standing = Standing(
-            self.clock, issuer="http://authority.test", audience="doorward", tenant="dry", prefix="dwt_", max_staleness=10.0
+            self.clock,
+            issuer="http://authority.test",
+            audience="doorward",
+            tenants=frozenset(("dry",)),
+            prefix="dwt_",
+            max_staleness=10.0,
         )
         gateway.standing.beat("epoch", 0)
         gateway.standing.remembered[TOKEN] = Principal(

@@ -40,6 +40,7 @@ class World:
     """Everything a test talks to. `users` and `operators` are who may, by user id."""
 
     def __init__(self, folder: Path, clock: StillClock, log: Log, grants: Grants, authority: Authority) -> None:
+        (self.tenant,) = authority.tenants.each
         self.folder, self.clock, self.log, self.grants, self.authority = folder, clock, log, grants, authority
         self.key = SigningKey(ec.generate_private_key(ec.SECP256R1()))
         self.operators: dict[int, str] = {os.getuid(): "tester"}
@@ -80,6 +81,7 @@ class World:
                 name: Minter(
                     PROVIDERS[name].build(PROVIDERS[name].config.model_validate(config), name, tools),
                     (AgentPattern.parse(patterns[name]),),
+                    self.tenant,
                 )
                 for name, config in (("oidc", oidc), ("unix", unix))
             }
@@ -157,7 +159,7 @@ async def serving(
     resources = {"http://gateway.example": None, "http://gateway.example/billing": frozenset(("invoices.read",))}
     agents = await start_site(
         authority_application(
-            authority, identities, audience="doorward", resources=lambda: resources, proofs=made.proofs, clock=clock
+            authority, identities, audience="doorward", resources=lambda _tenant: resources, proofs=made.proofs, clock=clock
         ),
         [parse_address("127.0.0.1:0"), parse_address("unix:sockets/authority.sock")],
         mode=EVERY_USER,
@@ -167,8 +169,7 @@ async def serving(
     (made.port,) = agents.ports
     operators = await start_site(
         admin_application(
-            authority.tasks,
-            authority.stops,
+            authority.tenants,
             authority.keys,
             operators=made.operators,
             health=Health(lambda: made.reasons, lambda: made.notices, made.measure),

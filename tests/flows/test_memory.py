@@ -29,7 +29,7 @@ async def beside(door: House) -> tuple[Listener, str]:
     snapshot = door.doorward.snapshot
     known = snapshot.standing
     standing = Standing(
-        door.clock, issuer=known.issuer, audience=known.audience, tenant=known.tenant, prefix="dwt_", max_staleness=10.0,
+        door.clock, issuer=known.issuer, audience=known.audience, tenants=known.tenants, prefix="dwt_", max_staleness=10.0,
         tokens=0,
     )  # fmt: skip
     await door.doorward.authority.feed.subscribe(standing)

@@ -81,7 +81,7 @@ class World:
         self.grants = grants
         self.held: list[Held] = []
         self.standing = Standing(
-            clock, issuer=authority.issuer, audience="doorward", tenant="acme", prefix="dwt_", max_staleness=10.0
+            clock, issuer=authority.issuer, audience="doorward", tenants=frozenset(("acme",)), prefix="dwt_", max_staleness=10.0
         )
 
     async def play(

@@ -48,7 +48,9 @@ class One:
         self.feed = Feed(self.store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
         self.endings = Endings(store=self.store, feed=self.feed, recorder=Recorder(Log()), clock=clock)
         self.stops = Stops(store=self.store, endings=self.endings, tenant="acme", clock=clock)
-        self.standing = Standing(clock, issuer="i", audience="doorward", tenant="acme", prefix="dwt_", max_staleness=10.0)
+        self.standing = Standing(
+            clock, issuer="i", audience="doorward", tenants=frozenset(("acme",)), prefix="dwt_", max_staleness=10.0
+        )
 
     async def open(self) -> None:
         await self.store.open()

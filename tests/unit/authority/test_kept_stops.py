@@ -23,7 +23,7 @@ class One:
     def __init__(self, store: Store) -> None:
         clock = StillClock()
         self.store = store
-        self.feed = Feed(store, clock, issuer="i", jwks={})
+        self.feed = Feed(store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
         self.endings = Endings(store=store, feed=self.feed, recorder=Recorder(Log()), clock=clock)
         self.stops = Stops(store=store, endings=self.endings, tenant="acme", clock=clock)
 

@@ -33,7 +33,7 @@ class Line:
         self.scripts: list[Script] = []
         self.site: Site | None = None
         self.standing = Standing(
-            self.clock, issuer="http://a", audience="doorward", tenant="t", prefix="dwt_", max_staleness=10.0
+            self.clock, issuer="http://a", audience="doorward", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=10.0
         )
         self.feed = RemoteFeed(Place("http://doorward", str(folder / "a.sock")), self.clock, policy=lambda: "here")
 

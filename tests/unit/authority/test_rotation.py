@@ -167,7 +167,7 @@ async def test_keys_of_other_authorities_are_published_too(made: Made, monkeypat
 async def test_a_key_at_its_announced_end_cuts_nothing() -> None:
     """What a renewed task has open outlives the key of its first token; a key that is taken back earlier cuts."""
     clock, cut = StillClock(), list[str]()
-    standing = Standing(clock, issuer="i", audience="a", tenant="t", prefix="dwt_", max_staleness=10.0)
+    standing = Standing(clock, issuer="i", audience="a", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=10.0)
     standing.on_end = cut.append
     key, other = (signing(None, None, clock).current for _ in range(2))  # type: ignore[arg-type]
     ending = {**key.jwk, "exp": int(NOW + 500)}

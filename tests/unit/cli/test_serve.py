@@ -29,9 +29,10 @@ def raised(soft: int, hard: int, wanted: int) -> tuple[int, list[str]]:
 
 def test_every_connection_and_what_stands_beside_is_counted() -> None:
     """Clients, what each upstream may bear at once and keep idle, and some for everything else."""
-    document = load(ROOT / "config" / "minimal.yaml", {}).document
+    loaded = load(ROOT / "config" / "minimal.yaml", {})
+    document = loaded.document
     upstreams = sum(rule.limits.concurrent + IDLE_PER_KEY for rule in document.upstreams.values())
-    assert _descriptors(document) == document.gateway.limits.connections + upstreams + DESCRIPTORS_BESIDE
+    assert _descriptors(loaded) == document.gateway.limits.connections + upstreams + DESCRIPTORS_BESIDE
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed() -> None:

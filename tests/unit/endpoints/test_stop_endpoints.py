@@ -8,7 +8,14 @@ async def test_an_operator_stops_and_restores_an_agent(world):
     """Its tasks end, nothing is issued, it is listed; restored, it gets new tasks, and its old token stays dead."""
     issued = (await world.exchange()).json()
     answer = await world.ask("POST", "/revocations", json={"kind": "agent", "id": AGENT}, socket=world.admin)
-    told = {"kind": "agent", "id": AGENT, "cause": "operator", "since": "2027-01-15T08:00:00.000000Z", "until": None}
+    told = {
+        "kind": "agent",
+        "id": AGENT,
+        "tenant": "acme",
+        "cause": "operator",
+        "since": "2027-01-15T08:00:00.000000Z",
+        "until": None,
+    }
     assert (answer.status, answer.json()) == (201, told)
     assert (await world.ask("GET", "/revocations", socket=world.admin)).json()["revocations"] == [told]
     task = (await world.ask("GET", f"/tasks/{issued['task']}", socket=world.admin)).json()

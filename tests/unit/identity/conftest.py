@@ -144,7 +144,9 @@ def tools(clock: TurnedClock, fetch: Fetch, tmp_path: Path) -> Tools:
 @pytest.fixture
 def standing(clock: TurnedClock, issuer: Issuer) -> Standing:
     """What a gateway knows that has the issuer for its authority, and has just heard from it."""
-    known = Standing(clock, issuer=issuer.url, audience="doorward", tenant="acme", prefix="dwt_", max_staleness=10.0)
+    known = Standing(
+        clock, issuer=issuer.url, audience="doorward", tenants=frozenset(("acme",)), prefix="dwt_", max_staleness=10.0
+    )
     known.keys(issuer.url, json.loads(issuer.jwks()))
     known.beat("first epoch", 0)
     return known

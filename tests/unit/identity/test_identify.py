@@ -13,6 +13,7 @@ from gateway.identity.identify import Identities, Minter
 from gateway.identity.provider import (
     ID_TOKEN_TYPE,
     JWT_TYPE,
+    MTLS_PEER_TYPE,
     UNIX_PEER_TYPE,
     Identity,
     IdentityRefusedError,
@@ -193,3 +194,30 @@ def test_an_agent_that_is_doorward_s_own_user_must_be_accepted_knowingly() -> No
     IdentityRule.model_validate({**users, "same_user": True}).check_isolation({os.getuid()})
     IdentityRule.model_validate(users).check_isolation({os.getuid() + 1})
     IdentityRule.model_validate({"oidc": OIDC, "mints": "spiffe://a/*"}).check_isolation({os.getuid()})
+
+
+def test_identities_of_two_tenants_share_no_agent(tools: Tools, tmp_path: Path, issuer: Any) -> None:
+    """Not even those of one trust domain, which are the same agents within one tenant."""
+    first = minter(tools, tmp_path / "a", issuer, "spiffe://acme.example/*")
+
+    class Peers:
+        """Of the same issuer, for another type of proof."""
+
+        token_types = frozenset((MTLS_PEER_TYPE,))
+        issuer = first.provider.issuer
+
+    for tenant, fits in (("acme", True), ("globex", False)):
+        named = {"a": Minter(first.provider, first.mints, "acme"), "b": Minter(Peers(), first.mints, tenant)}  # type: ignore[arg-type]
+        if fits:
+            Identities(named)
+            continue
+        with pytest.raises(ValueError, match="could both vouch"):
+            Identities(named)
+
+
+async def test_the_tenant_is_that_of_the_provider(tools: Tools, tmp_path: Path, issuer: Any) -> None:
+    """Whatever the token says of it."""
+    known = minter(tools, tmp_path / "a", issuer, "spiffe://acme.example/*")
+    identities = Identities({"a": Minter(known.provider, known.mints, "acme")})
+    identity = await identities.identify(Presented(issuer.token(issuer.claims(sub="x", tenant="globex")), JWT_TYPE))
+    assert identity.tenant == "acme"

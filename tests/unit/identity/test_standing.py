@@ -22,7 +22,7 @@ def revocation(seq: int, until: float, name: str = "t", kind: str = "task") -> R
 
 def test_before_the_first_heartbeat_it_is_stale(clock: Any) -> None:
     """A gateway that has heard nothing yet accepts nothing."""
-    standing = Standing(clock, issuer="i", audience="a", tenant="t", prefix="p", max_staleness=1e9)
+    standing = Standing(clock, issuer="i", audience="a", tenants=frozenset(("t",)), prefix="p", max_staleness=1e9)
     assert standing.stale
     standing.beat("e", 0)
     assert not standing.stale
