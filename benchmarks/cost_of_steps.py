@@ -38,7 +38,7 @@ STEP_OF = {
     "still_good": "authenticate",
     "read_intent": "read the intent",
     "prove": "authenticate",
-    "_labels_of": "read the intent",
+    "_learnt": "read the intent",
     "keep": "remember the head",
     "_settled": "record",
     "pay": "spend",

@@ -28,7 +28,7 @@ ORDER = [
 def test_every_step_is_timed_in_its_place():
     """A statement that nobody knows would show as a step of its own, and the order is that of the function.
 
-    What was waited for is followed by another look at the token, and then by the labels of the task.
+    What was waited for is followed by another look at the token, and then by what the authority says of the task.
     """
     _, steps = stamped_copy(lambda _stamp: None)
     names = names_of(steps)
