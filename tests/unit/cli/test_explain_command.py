@@ -1,6 +1,7 @@
 """`doorward explain` and `doorward test`: the story of one decision, scenarios, and past requests decided anew."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,7 +86,9 @@ def test_scenarios_that_are_not_as_expected_are_told_with_their_place(tmp_path: 
     """And the command fails then."""
     files = [str(file) for file in sorted(SCENARIOS.glob("*.yaml")) if file.name != "acme.yaml"]
     assert main(["test", *files]) == 0
-    assert capsys.readouterr().out.startswith("78 of 78 ")
+    found = re.match(r"(\d+) of (\d+) scenarios", capsys.readouterr().out)
+    assert found is not None
+    assert int(found[1]) == int(found[2]) > 80
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(
         f"scenarios:\n- name: wrong\n  agent: {RECONCILER}\n  declare: invoices.read\n"
