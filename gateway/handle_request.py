@@ -30,7 +30,7 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
         bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing, caller.source)  # 3
-        now = now if bearer.tenant == now.tenant else _of_tenant(now, bearer, upstream, record)  # 3, one tenant with 2
+        now = _of_tenant(now, bearer, upstream, record) if bearer.tenant != now.tenant else now  # 3, one tenant with 2
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         if bearer.binding is not None or now.possession.required:
             now.possession.prove(bearer, head, upstream, caller)  # 3, and that the caller holds its key
