@@ -35,6 +35,8 @@ _LISTED: Final[Mapping[str, tuple[str, str]]] = {
     "resourceTemplates": (RESOURCE, "uriTemplate"),
 }
 """Members of a result that list something, with the kind of their entries and the member that names one."""
+_UNFINISHED: Final = ("input_required", "task")
+"""Results that say that the call has not ended: it is asked again, or the server goes on by itself (MCP 2026-07-28)."""
 _MARKS: Final = tuple(f'"{name}"'.encode() for name in _LISTED)
 _DISGUISES: Final = (b"\\u", b"\0")
 """How a mark can be spelled otherwise: escaped, or in an encoding with wider characters, which is no JSON (RFC 8259 §8.1)."""
@@ -242,7 +244,8 @@ def _ending(answer: Mapping[str, Any]) -> str:
         return "ok"
     if result.get("isError") is True:
         return "error"
-    return "input_required" if result.get("resultType") == "input_required" else "ok"
+    kind = result.get("resultType")
+    return kind if kind in _UNFINISHED else "ok"
 
 
 def _content_type(response: ResponseHead) -> bytes:

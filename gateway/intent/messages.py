@@ -51,6 +51,9 @@ FREE: Final = LISTS | {
     "server/discover",
 }
 """Methods that only set up, list, ping, cancel or report progress."""
+_OF_TASKS: Final = "tasks/"
+"""Methods of tasks of MCP (2025-11-25, and an extension of 2026-07-28). Whoever knows the id of one gets what it has made, and
+an id cannot be bound to its caller where bodies go on as they came."""
 _OF_SESSIONS: Final = frozenset(("resources/subscribe", "resources/unsubscribe"))
 _COMPLETE: Final = "completion/complete"
 _LISTEN: Final = "subscriptions/listen"
@@ -61,7 +64,7 @@ def _folded(*names: str) -> Mapping[str, str]:
 
 
 _MEMBERS: Final = _folded("jsonrpc", "id", "method", "params", "result", "error")
-_PARAMS: Final = _folded("name", "arguments", "uri", "ref", "notifications", "_meta", "cursor")
+_PARAMS: Final = _folded("name", "arguments", "uri", "ref", "notifications", "_meta", "cursor", "task")
 _REF: Final = _folded("type", "name", "uri")
 _NOTIFICATIONS: Final = _folded("resourceSubscriptions")
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{16}|[0-9][eE]").search
@@ -119,6 +122,8 @@ def _read(value: Any, revision: str) -> Message:
     wanted = _wanted(method, params, revision)
     if call_id is None and wanted:
         raise Refusal("request_malformed", f"A message without an id cannot be one of {method}.")
+    if wanted and "task" in params and revision != NEWEST:  # from then on servers have to ignore it
+        raise Refusal("request_malformed", "What becomes a task of MCP could not be asked for here again; leave out `task`.")
     return Message(method, call_id, wanted, params)
 
 
@@ -158,6 +163,8 @@ def _wanted(method: str, params: Mapping[str, Any], revision: str) -> tuple[tupl
         return (_reference(params),)
     if method == _LISTEN:
         return _subscribed(params)
+    if method.startswith(_OF_TASKS):
+        raise Refusal("method_unknown", "Tasks of MCP are not known here, for none can be bound to the task of its caller.")
     raise Refusal("method_unknown")
 
 

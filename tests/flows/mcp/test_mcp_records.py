@@ -59,6 +59,7 @@ ENDINGS = {
     "error": told({"content": [], "isError": True}),
     "failed": {"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "no"}},
     "input_required": told({"resultType": "input_required"}),
+    "task": told({"resultType": "task", "taskId": "a"}),
 }
 
 
