@@ -84,7 +84,7 @@ class Endings:
                 await self._end_tasks_of(error.revocation, by)
                 continue
             if restoration is not None:
-                self._feed.stops.forget(kind, name)
+                self._feed.stops.forget(kind, name, tenant)
                 try:
                     await self._feed.publish(restoration, epoch)
                 finally:
@@ -120,7 +120,8 @@ class Endings:
     async def _end_tasks_of(self, revocation: Revocation, by: str) -> None:
         if revocation.kind in (AGENT, TENANT):
             epoch = self._feed.epoch
-            while page := await self._store.end_tasks_of(revocation.kind, revocation.id, revocation.cause, self._clock.now()):
+            whose = revocation.kind, revocation.id, revocation.tenant
+            while page := await self._store.end_tasks_of(*whose, revocation.cause, self._clock.now()):
                 await self._tell(page, by, epoch)
                 epoch = self._feed.epoch
 

@@ -22,26 +22,26 @@ class KeptStops:
         """Knows none yet."""
         self._store: Final = store
         self._clock: Final = clock
-        self._stops: dict[tuple[str, str], Stop] = {}
+        self._stops: dict[tuple[str, str, str], Stop] = {}
         self.changes = 0
         """How often something was noted or forgotten."""
 
     def note(self, stop: Stop) -> None:
         """The store has taken this stop, and the gateways know of it."""
         self.changes += 1
-        self._stops[stop.revocation.kind, stop.revocation.id] = stop
+        self._stops[stop.revocation.kind, stop.revocation.id, stop.tenant] = stop
         if len(self._stops) > MOST:
             del self._stops[next(iter(self._stops))]
 
     def heard(self, entry: Entry) -> None:
         """What the feed tells, whichever authority it comes from: what is restored is stopped no more."""
         if isinstance(entry, Restoration):
-            self.forget(entry.kind, entry.id)
+            self.forget(entry.kind, entry.id, entry.tenant)
 
-    def forget(self, kind: str, name: str) -> None:
-        """It was restored."""
+    def forget(self, kind: str, name: str, tenant: str) -> None:
+        """It was restored, in this tenant."""
         self.changes += 1
-        self._stops.pop((kind, name), None)
+        self._stops.pop((kind, name, tenant), None)
 
     def renew(self, found: Iterable[Stop], changes: int) -> None:
         """Know these: all stops of a store that was not emptied while they were read.

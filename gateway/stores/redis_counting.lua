@@ -125,7 +125,7 @@ local function forget(now, most)
   for _, seq in ipairs(spent_of('spent', spent, most)) do
     local entry = cjson.decode(entry_at(seq))
     if entry[8] == 'restored' then
-      call('HDEL', key('restored'), entry[3] .. ':' .. entry[4])
+      call('HDEL', key('restored'), mark_of(entry[3], entry[4], entry[7]))
     elseif entry[3] == 'token' then
       call('HDEL', key('revoked_tokens'), entry[4])
     end

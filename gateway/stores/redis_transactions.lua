@@ -72,15 +72,24 @@ local function entry_at(seq)
   return call('ZRANGEBYSCORE', key('feed'), seq, seq)[1] or ''
 end
 
-local function stop_of(kind, name)
-  local seq = call('HGET', key('stops'), kind .. ':' .. name)
+-- Two tenants may know an agent of one name; a tenant's own name is its own.
+local function mark_of(kind, name, tenant)
+  return kind == 'tenant' and 'tenant:' .. name or kind .. ':' .. tenant .. ' ' .. name
+end
+
+local function open_of(kind, name, tenant)
+  return kind == 'tenant' and key('open_of', 'tenant', name) or key('open_of', kind, tenant, name)
+end
+
+local function stop_of(kind, name, tenant)
+  local seq = call('HGET', key('stops'), mark_of(kind, name, tenant))
   return seq and entry_at(seq) or nil
 end
 
 local function bar(tenant, ...)
-  local found = stop_of('tenant', tenant)
+  local found = stop_of('tenant', tenant, tenant)
   for _, agent in ipairs({...}) do
-    found = found or stop_of('agent', agent)
+    found = found or stop_of('agent', agent, tenant)
   end
   return found
 end
@@ -127,7 +136,7 @@ local function end_one(task, state, cause, now)
   end
   task.state, task.ended, task.cause = state, ended, cause
   call('HSET', key('task', task.id), 'state', state, 'ended', ended, 'cause', cause, 'entry', task.entry)
-  for _, set in ipairs({key('open_of', 'agent', task.agent), key('open_of', 'tenant', task.tenant), key('below', task.parent)}) do
+  for _, set in ipairs({open_of('agent', task.agent, task.tenant), open_of('tenant', task.tenant), key('below', task.parent)}) do
     call('SREM', set, task.id)
   end
   call('ZREM', key('open'), task.id)
@@ -164,7 +173,7 @@ function transactions.open_task(id, row, tenant, agent, starter, parent, opened,
     return {'barred', barred}
   elseif call('EXISTS', key('task', id)) == 1 or call('HEXISTS', key('tokens'), token) == 1 then
     return {'twice'}
-  elseif call('SCARD', key('open_of', 'agent', agent)) >= tonumber(most) then
+  elseif call('SCARD', open_of('agent', agent, tenant)) >= tonumber(most) then
     return {'many', agent}
   end
   local root = id
@@ -186,8 +195,8 @@ function transactions.open_task(id, row, tenant, agent, starter, parent, opened,
   if due ~= '' then
     call('ZADD', key('due'), due, id)
   end
-  call('SADD', key('open_of', 'agent', agent), id)
-  call('SADD', key('open_of', 'tenant', tenant), id)
+  call('SADD', open_of('agent', agent, tenant), id)
+  call('SADD', open_of('tenant', tenant), id)
   if token ~= '' then
     keep_token(token, id, expires)
   end
@@ -263,8 +272,8 @@ function transactions.end_task(id, state, cause, now)
   return {'ok', end_family(task, state, cause, now)}
 end
 
-function transactions.end_tasks_of(kind, name, cause, now)
-  return end_each(call('SRANDMEMBER', key('open_of', kind, name), PAGE), 'revoked', cause, now)
+function transactions.end_tasks_of(kind, name, tenant, cause, now)
+  return end_each(call('SRANDMEMBER', open_of(kind, name, tenant), PAGE), 'revoked', cause, now)
 end
 
 function transactions.end_over(now)
@@ -293,8 +302,8 @@ function transactions.revoke_token(token, cause, now)
 end
 
 function transactions.stop(kind, name, tenant, cause, till, now)
-  local mark = kind .. ':' .. name
-  local earlier = stop_of(kind, name)
+  local mark = mark_of(kind, name, tenant)
+  local earlier = stop_of(kind, name, tenant)
   if earlier then
     if tonumber(cjson.decode(earlier)[6]) >= tonumber(till) then
       return {'ok', earlier}
@@ -315,11 +324,11 @@ function transactions.stop(kind, name, tenant, cause, till, now)
 end
 
 function transactions.restore(kind, name, tenant, now)
-  local mark = kind .. ':' .. name
-  local stopped = stop_of(kind, name)
+  local mark = mark_of(kind, name, tenant)
+  local stopped = stop_of(kind, name, tenant)
   if not stopped or cjson.decode(stopped)[7] ~= tenant then
     return {'unknown'}
-  elseif call('EXISTS', key('open_of', kind, name)) == 1 then
+  elseif call('EXISTS', open_of(kind, name, tenant)) == 1 then
     return {'open', stopped}
   end
   local seq = call('HGET', key('stops'), mark)

@@ -6,7 +6,7 @@ from typing import Final
 from gateway.errors import DoorwardError
 
 _APPLICATION: Final = 0x44774472
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 _TABLES: Final = """
 CREATE TABLE store (epoch TEXT NOT NULL);
@@ -20,7 +20,7 @@ CREATE TABLE tokens (id TEXT PRIMARY KEY, task TEXT NOT NULL, expires REAL NOT N
 CREATE TABLE revocations (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
     cause TEXT NOT NULL, until REAL NOT NULL, tenant TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT 'ended',
-    UNIQUE (kind, id)
+    UNIQUE (kind, id, tenant)
 );
 CREATE INDEX tasks_by_age ON tasks (opened DESC, id DESC);
 CREATE INDEX tasks_open ON tasks (ends) WHERE state = 'open';
@@ -56,6 +56,21 @@ ALTER TABLE revocations ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
 ALTER TABLE revocations ADD COLUMN state TEXT NOT NULL DEFAULT 'ended'
 """
 _FROM_SECOND: Final = "ALTER TABLE tasks ADD COLUMN terms TEXT NOT NULL DEFAULT '{}'"
+# Two tenants may stop the same agent, and the numbers of the feed go on.
+_FROM_THIRD: Final = """
+ALTER TABLE revocations RENAME TO earlier;
+CREATE TABLE revocations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+    cause TEXT NOT NULL, until REAL NOT NULL, tenant TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT 'ended',
+    UNIQUE (kind, id, tenant)
+);
+INSERT INTO revocations SELECT seq, time, kind, id, cause, until, tenant, state FROM earlier;
+DELETE FROM sqlite_sequence WHERE name = 'revocations';
+INSERT INTO sqlite_sequence SELECT 'revocations', seq FROM sqlite_sequence WHERE name = 'earlier';
+DROP TABLE earlier;
+CREATE INDEX revocations_by_end ON revocations (until);
+CREATE INDEX stops ON revocations (seq) WHERE state = 'stopped'
+"""
 
 
 def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
@@ -78,9 +93,11 @@ def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
     elif application != _APPLICATION:
         raise DoorwardError(f"the store {name} is the database of another program; name another path")
     elif version == 1:
-        _make(file, _FROM_FIRST + ";" + _SECOND + ";" + _FROM_SECOND)
-    elif version == 2:  # noqa: PLR2004 the one before
-        _make(file, _FROM_SECOND)
+        _make(file, f"{_FROM_FIRST};{_SECOND};{_FROM_SECOND};{_FROM_THIRD}")
+    elif version == 2:  # noqa: PLR2004 an earlier one
+        _make(file, _FROM_SECOND + ";" + _FROM_THIRD)
+    elif version == 3:  # noqa: PLR2004 the one before
+        _make(file, _FROM_THIRD)
     elif version != _VERSION:
         raise DoorwardError(f"the store {name} was written by another version of Doorward; use that version or another path")
 

@@ -15,14 +15,14 @@ _ENTRY: Final = "seq, time, kind, id, cause, until, tenant, state"
 
 def revoke(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
     """Write a revocation, in the place of whatever else is written of the same thing, under a new number."""
-    file.execute("DELETE FROM revocations WHERE kind = ? AND id = ?", (kind, name))
+    file.execute("DELETE FROM revocations WHERE kind = ? AND id = ? AND tenant = ?", (kind, name, tenant))
     state = _STOPPED if kind in STOPS else _ENDED
     return Revocation(_insert(file, now, kind, name, cause, until, tenant, state), now, kind, name, cause, until, tenant)
 
 
 def stop(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, until: float, now: float) -> Revocation:
     """Revoke what only a restoration gives back, unless it is revoked for as long already."""
-    earlier = revocation_of(file, kind, name)
+    earlier = revocation_of(file, kind, name, tenant)
     if earlier is not None and earlier.until >= until:
         return earlier
     return revoke(file, kind, name, tenant, cause, until, now)
@@ -56,7 +56,7 @@ def stops(file: sqlite3.Connection, after: int) -> Sequence[Stop]:
 def check_bars(file: sqlite3.Connection, tenant: str, *agents: str) -> None:
     """Nothing is issued to an agent or in a tenant that is stopped. Raises `BarredError`."""
     for kind, name in ((TENANT, tenant), *((AGENT, agent) for agent in agents)):
-        barred = revocation_of(file, kind, name)
+        barred = revocation_of(file, kind, name, tenant)
         if barred is not None:
             raise BarredError(barred)
 
@@ -67,11 +67,11 @@ def revocations(file: sqlite3.Connection, after: int) -> Sequence[Entry]:
     return tuple(_entry(row) for row in rows)
 
 
-def revocation_of(file: sqlite3.Connection, kind: str, name: str) -> Revocation | None:
-    """The revocation of one thing that is in force."""
+def revocation_of(file: sqlite3.Connection, kind: str, name: str, tenant: str | None = None) -> Revocation | None:
+    """The revocation of one thing that is in force; in this tenant, where others may call something else the same."""
     row = file.execute(
-        f"SELECT {_ENTRY} FROM revocations WHERE kind = ? AND id = ? AND state != 'restored'",  # noqa: S608 column names only
-        (kind, name),
+        f"SELECT {_ENTRY} FROM revocations WHERE kind = ? AND id = ? AND state != 'restored' AND tenant = coalesce(?, tenant)",  # noqa: S608 column names only
+        (kind, name, tenant),
     ).fetchone()
     return None if row is None else Revocation(*row[:-1])
 

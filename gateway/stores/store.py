@@ -254,8 +254,8 @@ class Store(Protocol):
         """End a task and every open task below it, or say how it has ended before. Raises `TaskUnknownError`."""
         ...
 
-    async def end_tasks_of(self, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
-        """End at most `PAGE` open tasks of an agent or a tenant as revoked; empty when none is open."""
+    async def end_tasks_of(self, kind: str, name: str, tenant: str, cause: str, now: float) -> Sequence[Ending]:
+        """End at most `PAGE` open tasks of an agent of a tenant, or of all that it has, as revoked; empty when none is open."""
         ...
 
     async def revoke_token(self, token: str, cause: str, now: float) -> Revocation | None:

@@ -40,7 +40,9 @@ _FORGOTTEN_AT_ONCE: Final = 10_000
 def open_task(file: sqlite3.Connection, new: TaskRow, first: IssuedToken | None, most: int) -> None:
     """Keep a task with its first token if there is one, below its parent if it has one."""
     stopping.check_bars(file, new.tenant, new.agent, new.starter)
-    ((count,),) = file.execute("SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ?", (new.agent,))
+    ((count,),) = file.execute(
+        "SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ? AND tenant = ?", (new.agent, new.tenant)
+    )
     if count >= most:
         raise TooManyTasksError(new.agent)
     root = new.id
@@ -110,7 +112,7 @@ def task_of(file: sqlite3.Connection, token: str, now: float) -> TaskRow | None:
     if found is None or found.state != OPEN or now >= found.ends:
         return None
     bars = ((AGENT, found.agent), (AGENT, found.starter), (TENANT, found.tenant))
-    return None if any(stopping.revocation_of(file, kind, name) for kind, name in bars) else found
+    return None if any(stopping.revocation_of(file, kind, name, found.tenant) for kind, name in bars) else found
 
 
 def end_task(file: sqlite3.Connection, name: str, state: str, cause: str, now: float) -> Ending:
@@ -123,9 +125,9 @@ def end_task(file: sqlite3.Connection, name: str, state: str, cause: str, now: f
     return _end(file, found, state, cause, now)
 
 
-def end_tasks_of(file: sqlite3.Connection, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
-    """End a page of the open tasks of an agent or a tenant."""
-    return _end_each(file, f"{_OWNER[kind]} = ?", name, REVOKED, cause, now)
+def end_tasks_of(file: sqlite3.Connection, kind: str, name: str, tenant: str, cause: str, now: float) -> Sequence[Ending]:
+    """End a page of the open tasks of an agent of a tenant, or of all that it has."""
+    return _end_each(file, f"{_OWNER[kind]} = ? AND tenant = ?", (name, tenant), REVOKED, cause, now)
 
 
 def revoke_token(file: sqlite3.Connection, token: str, cause: str, now: float) -> Revocation | None:
@@ -145,7 +147,8 @@ def restore(file: sqlite3.Connection, kind: str, name: str, tenant: str, now: fl
     if stopped is None:
         return None
     owner = _OWNER.get(kind)
-    if owner is not None and file.execute(f"SELECT 1 FROM tasks WHERE state = 'open' AND {owner} = ?", (name,)).fetchone():  # noqa: S608 a column name only
+    open_one = f"SELECT 1 FROM tasks WHERE state = 'open' AND {owner} = ? AND tenant = ?"  # noqa: S608 a column name only
+    if owner is not None and file.execute(open_one, (name, tenant)).fetchone():
         raise TasksOpenError(stopped)
     return stopping.restore(file, stopped, tenant, now)
 
@@ -153,8 +156,8 @@ def restore(file: sqlite3.Connection, kind: str, name: str, tenant: str, now: fl
 def purge(file: sqlite3.Connection, now: float) -> Purged:
     """End what is over or silent; forget what is spent, and tasks that ended long ago."""
     endings = (
-        *_end_each(file, "ends <= ?", now, EXPIRED, EXPIRED, now),
-        *_end_each(file, "due <= ?", now, REVOKED, HEARTBEAT_LOST, now),
+        *_end_each(file, "ends <= ?", (now,), EXPIRED, EXPIRED, now),
+        *_end_each(file, "due <= ?", (now,), REVOKED, HEARTBEAT_LOST, now),
     )
     spent, long_ago = now - KEEP_SPENT, now - KEEP_ENDED
     forgotten = [
@@ -187,11 +190,11 @@ def _open(file: sqlite3.Connection, name: str, now: float) -> TaskRow:
 
 
 def _end_each(
-    file: sqlite3.Connection, condition: str, value: str | float, state: str, cause: str, now: float
+    file: sqlite3.Connection, condition: str, values: Sequence[str | float], state: str, cause: str, now: float
 ) -> Sequence[Ending]:
     rows = file.execute(
         f"SELECT {_TASK} FROM tasks WHERE state = 'open' AND {condition} LIMIT ?",  # noqa: S608 names only
-        (value, PAGE),
+        (*values, PAGE),
     ).fetchall()
     endings = list[Ending]()
     for row in rows:

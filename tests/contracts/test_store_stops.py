@@ -96,9 +96,9 @@ async def test_a_stop_bars_until_it_is_lifted(store: Store, kind: str, name: str
     assert await store.task_of("first", NOW + 1) is None
     with pytest.raises(TasksOpenError):
         await store.restore(kind, name, "acme", NOW + 2)
-    (ending,) = await store.end_tasks_of(kind, name, "operator", NOW + 2)
+    (ending,) = await store.end_tasks_of(kind, name, "acme", "operator", NOW + 2)
     assert (ending.task.state, ending.task.cause) == ("revoked", "operator")
-    assert await store.end_tasks_of(kind, name, "operator", NOW + 2) == ()
+    assert await store.end_tasks_of(kind, name, "acme", "operator", NOW + 2) == ()
     assert await store.restore(kind, name, "other", NOW + 3) is None
     assert await store.restore(kind, name, "acme", NOW + 3) == Restoration(3, NOW + 3, kind, name, "acme")
     assert await store.restore(kind, name, "acme", NOW + 3) is None
@@ -170,7 +170,7 @@ async def test_many_tasks_of_a_stopped_agent_end_in_pages(store: Store):
         task = task_row(f"{number:032x}")
         await store.open_task(task, first_token(task, f"token{number}"))
     await store.stop(AN_AGENT, AGENT, "acme", "operator", FOREVER, NOW)
-    pages = [len(await store.end_tasks_of(AN_AGENT, AGENT, "operator", NOW)) for _ in range(3)]
+    pages = [len(await store.end_tasks_of(AN_AGENT, AGENT, "acme", "operator", NOW)) for _ in range(3)]
     assert pages == [PAGE, 1, 0]
     assert await store.task_of("other", NOW) == other
 
@@ -192,7 +192,7 @@ async def test_opening_and_stopping_are_serial(store: Store):
     opening += [asyncio.ensure_future(open_one(number)) for number in range(50, 100)]
     opened = await asyncio.gather(*opening)
     await stop
-    assert len(await store.end_tasks_of(AN_AGENT, AGENT, "operator", NOW)) == sum(opened) < 100
+    assert len(await store.end_tasks_of(AN_AGENT, AGENT, "acme", "operator", NOW)) == sum(opened) < 100
 
 
 async def test_a_restoration_is_forgotten_after_its_time(store: Store):
@@ -235,3 +235,24 @@ async def test_a_store_that_was_set_back_begins_a_new_epoch(store: Store):
     assert after.epoch != before.epoch
     assert await store.begin_epoch(before.epoch, 9) == after == await store.beat()
     assert len(await store.revocations(0)) == 1
+
+
+async def test_an_agent_is_stopped_in_one_tenant(store: Store):
+    """Another tenant may know an agent of the same name: it goes on, is stopped and restored by itself."""
+    own, other = task_row(ROOT), task_row(CHILD, tenant="globex")
+    for task in (own, other):
+        await store.open_task(task, first_token(task, task.id), 1)
+    stopped = await store.stop(AN_AGENT, AGENT, "acme", "operator", FOREVER, NOW)
+    assert await store.task_of(ROOT, NOW) is None
+    assert await store.task_of(CHILD, NOW) == other
+    await store.issue(IssuedToken("more", CHILD, NOW + 300), NOW)
+    (ending,) = await store.end_tasks_of(AN_AGENT, AGENT, "acme", "operator", NOW)
+    assert ending.task.id == ROOT
+    also = await store.stop(AN_AGENT, AGENT, "globex", "exposed", FOREVER, NOW)
+    assert list(await store.stops(0)) == [("acme", stopped), ("globex", also)]
+    assert await store.restore(AN_AGENT, AGENT, "acme", NOW) is not None
+    with pytest.raises(TasksOpenError):
+        await store.restore(AN_AGENT, AGENT, "globex", NOW)
+    assert await store.task_of(CHILD, NOW) is None
+    again = task_row(SIBLING)
+    await store.open_task(again, first_token(again, "again"))

@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 PREFIX: Final = "{doorward}:"
 """What every key begins with; the braces keep them together on one node."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 _FORGOTTEN_AT_ONCE: Final = 2000
 _PASSWORD_BYTES: Final = 4096
 _PORT: Final = 6379
@@ -178,9 +178,9 @@ class RedisStore:
         """See `Store.end_task`."""
         return ending((await self._urgent("end_task", task, state, cause, now, of=task))[0])
 
-    async def end_tasks_of(self, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
+    async def end_tasks_of(self, kind: str, name: str, tenant: str, cause: str, now: float) -> Sequence[Ending]:
         """See `Store.end_tasks_of`."""
-        return tuple(map(ending, await self._urgent("end_tasks_of", kind, name, cause, now)))
+        return tuple(map(ending, await self._urgent("end_tasks_of", kind, name, tenant, cause, now)))
 
     async def revoke_token(self, token: str, cause: str, now: float) -> Revocation | None:
         """See `Store.revoke_token`."""

@@ -111,9 +111,9 @@ class SqliteStore:
         """See `Store.end_task`."""
         return await self._urgent("IMMEDIATE", lambda file: transactions.end_task(file, task, state, cause, now))
 
-    async def end_tasks_of(self, kind: str, name: str, cause: str, now: float) -> Sequence[Ending]:
+    async def end_tasks_of(self, kind: str, name: str, tenant: str, cause: str, now: float) -> Sequence[Ending]:
         """See `Store.end_tasks_of`."""
-        return await self._urgent("IMMEDIATE", lambda file: transactions.end_tasks_of(file, kind, name, cause, now))
+        return await self._urgent("IMMEDIATE", lambda file: transactions.end_tasks_of(file, kind, name, tenant, cause, now))
 
     async def revoke_token(self, token: str, cause: str, now: float) -> Revocation | None:
         """See `Store.revoke_token`."""

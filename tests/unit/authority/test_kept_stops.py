@@ -134,7 +134,7 @@ async def test_so_many_are_remembered_and_no_more(tmp_path: Path) -> None:
     for number in range(MOST + 3):
         kept.note(stop_of(str(number)))
     changes = kept.changes
-    kept.heard(Restoration(2, NOW, "agent", "7"))
+    kept.heard(Restoration(2, NOW, "agent", "7", "acme"))
     kept.renew([stop_of("7")], changes)
     await kept.put_back()
     kept_names = set()

@@ -130,6 +130,18 @@ async def test_the_feed_tells_nothing_of_another_tenant(both: tuple[World, World
     assert [event[2] for event in told.of("revoked")] == [f"task:{own}"] == [event[2] for event in late.of("revoked")]
 
 
+async def test_an_agent_that_another_tenant_has_stopped_goes_on(both: tuple[World, World]):
+    """Its task here lives and is renewed, and it opens another one."""
+    acme, globex = both
+    token, task = await opened(globex)
+    await opened(acme)
+    await acme.authority.stops.stop(AN_AGENT, AGENT, "operator", None, by="alice")
+    assert (await globex.post("/introspect", {"token": token, **client(globex)})).json()["active"]
+    assert (await globex.exchange(("task", task))).status == 200
+    await opened(globex)
+    assert (await acme.exchange()).status == 400
+
+
 async def test_operators_neither_see_nor_lift_what_another_tenant_has_stopped(both: tuple[World, World]):
     """It is not in their list, and there is nothing to restore."""
     acme, globex = both

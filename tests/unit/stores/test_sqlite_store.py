@@ -167,6 +167,32 @@ async def test_a_file_of_the_second_version_goes_on(tmp_path: Path):
     await store.close()
 
 
+async def test_a_file_of_the_third_version_goes_on(tmp_path: Path):
+    """Stops stand, and the numbers of the feed go on after those that were forgotten; else every token would die."""
+    file = tmp_path / "doorward.db"
+    connection = sqlite3.connect(file)
+    tables = f"{FIRST_VERSION};{schema._FROM_FIRST};{schema._SECOND};{schema._FROM_SECOND}"
+    for statement in tables.split(";"):
+        connection.execute(statement)
+    connection.execute("DELETE FROM revocations")
+    columns = "seq, time, kind, id, cause, until, tenant, state"
+    row = f"INSERT INTO revocations ({columns}) VALUES (?, 1.0, 'agent', ?, 'x', 9e9, 'acme', ?)"  # noqa: S608 column names only
+    for seq, name, state in ((7, "stopped agent", "stopped"), (9, "forgotten", "ended")):
+        connection.execute(row, (seq, name, state))
+    connection.execute("DELETE FROM revocations WHERE seq = 9")
+    connection.execute("PRAGMA user_version = 3")
+    connection.commit()
+    connection.close()
+    file.chmod(0o600)
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    await store.open()
+    assert (await store.beat()).seq == 9
+    (stop,) = await store.stops(0)
+    assert (stop.tenant, stop.revocation.seq, stop.revocation.id) == ("acme", 7, "stopped agent")
+    assert (await store.stop("agent", "stopped agent", "globex", "operator", 9e9, NOW)).seq == 10
+    await store.close()
+
+
 async def test_only_so_much_is_forgotten_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nobody waits long behind a purge; it says that there is more to do."""
     monkeypatch.setattr(transactions, "_FORGOTTEN_AT_ONCE", 2)
@@ -191,7 +217,7 @@ def _foreign(file: Path) -> None:
 def _newer(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute(f"PRAGMA application_id = {0x44774472}")
-    connection.execute("PRAGMA user_version = 4")
+    connection.execute("PRAGMA user_version = 5")
     connection.execute("CREATE TABLE later (x)")
     connection.close()
 
