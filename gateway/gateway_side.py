@@ -188,7 +188,7 @@ class GatewaySide:
         tls = ground.live("gateway", document.gateway.tls)
         turns = None
         if self._sharing is not None:
-            turns = Turns(self._sharing)
+            turns = Turns(self._sharing, document.gateway.limits.connections)
             self._started.callback(turns.close)
         listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls, turns)
         cuts = Cuts(self.standing, listener.connections, ground.clock)

@@ -356,6 +356,7 @@ class Workers:
         await self._kill(slot)
 
     async def _kill(self, slot: Slot) -> None:
+        leave_out(self._connections, slot.number - 1)
         if slot.process is not None:
             with suppress(ProcessLookupError):
                 slot.process.kill()

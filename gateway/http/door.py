@@ -7,7 +7,7 @@ first would take all.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
 from gateway import telemetry
@@ -19,9 +19,11 @@ AT_ONCE: Final = 256
 PAUSE: Final = 1.0
 """Seconds before the next accept when there is no file descriptor left for a connection."""
 LEAVE: Final = 0.001
-"""Seconds for which a connection is left to a process that has fewer."""
+"""Seconds after which it is looked whether a process that has fewer connections has taken one."""
+LOOKS: Final = 20
+"""So often that process may not have moved before it is taken for frozen; from then on, once, until it moves."""
 TAKE_OVER: Final = 8
-"""Connections that are accepted all the same when that process has not moved meanwhile: it may be frozen."""
+"""Connections that are accepted then all the same, each time."""
 
 _log = telemetry.logger("listener")
 
@@ -40,6 +42,8 @@ class Door:
         self._turns: Final = turns
         self._sockets: Final[list[socket.socket]] = []
         self._resting: Final[set[asyncio.Task[Any]]] = set()
+        self._frozen = -1
+        """How many connections the process has that was taken for frozen."""
 
     def open_on(self, listening: socket.socket) -> None:
         """Accept from a socket that listens already."""
@@ -67,46 +71,56 @@ class Door:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(AT_ONCE):
-            if self._turns is not None:
-                self._turns.tell(self._count())
-                if not self._turns.ours():
-                    self._rest(listening, self._leave_to_others(listening, self._turns))
+        try:
+            for _ in range(AT_ONCE):
+                if self._turns is not None:
+                    self._turns.tell(self._count())
+                    if not self._turns.ours():
+                        self._rest(listening, self._leave_to_others(listening, self._turns))
+                        return
+                if not self._accept_one(listening):
                     return
-            if not self._accept_one(listening):
-                return
+        except OSError as error:
+            self._rest(listening, self._pause(error))
 
     def _accept_one(self, listening: socket.socket) -> bool:
-        """Whether there may be more."""
+        """Whether there may be more. Raises `OSError` if there may be and they cannot be accepted now."""
         try:
             accepted, _ = listening.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except ConnectionError:  # it was gone before it was accepted
             return True
-        except OSError as error:
-            _log.error("cannot_accept", problem=error.strerror)
-            self._rest(listening, self._clock.sleep(PAUSE))
-            return False
         accepted.setblocking(False)  # noqa: FBT003 the standard library names it so
         self._take(accepted)
         return True
 
     async def _leave_to_others(self, listening: socket.socket, turns: Turns) -> None:
         before = turns.least()
-        await self._clock.sleep(LEAVE)
-        if turns.least() == before:
+        for _ in range(1 if before == self._frozen else LOOKS):
+            await self._clock.sleep(LEAVE)
+            if turns.least() != before:
+                self._frozen = -1
+                return
+        self._frozen = before
+        try:
             for _ in range(TAKE_OVER):
                 if listening not in self._sockets or not self._accept_one(listening):
                     return
+        except OSError as error:
+            await self._pause(error)
 
-    def _rest(self, listening: socket.socket, until: Any) -> None:
-        """Watch the socket again only after `until`."""
+    async def _pause(self, error: OSError) -> None:
+        _log.error("cannot_accept", problem=error.strerror)
+        await self._clock.sleep(PAUSE)
+
+    def _rest(self, listening: socket.socket, until: Coroutine[Any, Any, None]) -> None:
+        """Watch the socket again only after `until`; one that rests is not watched, so it rests once."""
         asyncio.get_running_loop().remove_reader(listening)
         task = self._clock.spawn(self._resume(listening, until), "accept again")
         self._resting.add(task)
         task.add_done_callback(self._resting.discard)
 
-    async def _resume(self, listening: socket.socket, until: Any) -> None:
+    async def _resume(self, listening: socket.socket, until: Coroutine[Any, Any, None]) -> None:
         await until
         self._watch(listening)

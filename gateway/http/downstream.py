@@ -81,9 +81,7 @@ class Downstream(Sender):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The client is gone; an exchange in flight ends with it."""
-        self._house.connections.discard(self)
-        self._house.sweep.watched.discard(self)
-        self._house.sweep.unread.discard(self)
+        self._house.leave(self)
         self.interrupt(Interrupted("client_gone"))
 
     def eof_received(self) -> None:

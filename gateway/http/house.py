@@ -47,3 +47,9 @@ class House:
         self.largest_head: Final = limits.head
         self.largest_body: Final = limits.body
         self.idle_ticks: Final = ticks(limits.idle_timeout)
+
+    def leave(self, connection: "Downstream") -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        self.sweep.watched.discard(connection)
+        self.sweep.unread.discard(connection)

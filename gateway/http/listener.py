@@ -38,6 +38,7 @@ class Listener(House):
         """
         super().__init__(serve, limits, sweep)
         self._clock: Final = clock
+        self._turns: Final = turns
         self._plain: Final = PlainDoor(self._connect, clock, turns, self._count)
         self._tls: Final = tls and TlsDoor(
             tls, self._connect, self._has_room, clock, patience=limits.head_timeout, turns=turns, count=self._count
@@ -48,6 +49,12 @@ class Listener(House):
         for each in sockets:
             door = self._plain if self._tls is None or each.family == socket.AF_UNIX else self._tls
             door.open_on(each)
+
+    def leave(self, connection: Downstream) -> None:
+        """A connection has ended: there is room for another one here, and the other processes may know."""
+        super().leave(connection)
+        if self._turns is not None:
+            self._turns.tell(self._count())
 
     async def drain(self) -> None:
         """Accept nothing more, let requests in flight finish within `limits.drain`, then interrupt what is left."""
@@ -68,8 +75,8 @@ class Listener(House):
         return len(self.connections) + handshakes < self.limits.connections
 
     def _count(self) -> int:
-        arriving = self._plain.arriving + (self._tls.arriving if self._tls is not None else 0)
-        return len(self.connections) + arriving
+        arriving = [*self._plain.arriving, *(() if self._tls is None else self._tls.arriving)]
+        return len(self.connections) + sum(each not in self.connections for each in arriving)
 
     def _connect(self) -> Downstream:
         return Downstream(self)

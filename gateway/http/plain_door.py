@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, final
 
 from gateway.clock import Clock
@@ -25,26 +25,25 @@ class PlainDoor:
         self._connect: Final = connect
         self._clock: Final = clock
         self._door: Final = Door(self._let_in, count or (lambda: 0), clock, turns)
-        self._arriving: Final[set[asyncio.Task[Any]]] = set()
+        self._arriving: Final[dict[asyncio.Task[Any], asyncio.Protocol]] = {}
 
     @property
-    def arriving(self) -> int:
-        """How many connections were accepted and have no protocol yet."""
-        return len(self._arriving)
+    def arriving(self) -> Collection[asyncio.Protocol]:
+        """The protocols of connections that were just accepted, some of which may have been told already."""
+        return self._arriving.values()
 
     def open_on(self, listening: socket.socket) -> None:
         """Accept from a socket that listens already."""
         self._door.open_on(listening)
 
     async def close(self) -> None:
-        """Accept nothing more."""
+        """Accept nothing more; whoever was accepted already gets its protocol, which is a matter of a turn or two."""
         await self._door.close()
-        for task in tuple(self._arriving):
-            task.cancel()
         await asyncio.gather(*self._arriving, return_exceptions=True)
 
     def _let_in(self, accepted: socket.socket) -> None:
-        opening = asyncio.get_running_loop().connect_accepted_socket(self._connect, accepted)
+        protocol = self._connect()
+        opening = asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
         task = self._clock.spawn(opening, "accepted connection")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        self._arriving[task] = protocol
+        task.add_done_callback(self._arriving.pop)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, cast, final
 
 from gateway import telemetry
@@ -53,14 +53,14 @@ class TlsDoor:
         self._clock: Final = clock
         self._patience: Final = patience
         self._door: Final = Door(self._let_in, count or (lambda: 0), clock, turns)
-        self._handshakes: Final[set[asyncio.Task[None]]] = set()
+        self._handshakes: Final[dict[asyncio.Task[None], asyncio.Protocol]] = {}
         self._failures = 0
         self._told = -TELL_EVERY
 
     @property
-    def arriving(self) -> int:
-        """How many handshakes have begun and are not complete."""
-        return len(self._handshakes)
+    def arriving(self) -> Collection[asyncio.Protocol]:
+        """The protocols of connections whose handshakes have begun, some of which may have been completed just now."""
+        return self._handshakes.values()
 
     def open_on(self, listening: socket.socket) -> None:
         """Accept from a socket that listens already."""
@@ -75,18 +75,19 @@ class TlsDoor:
         await asyncio.gather(*ended, return_exceptions=True)
 
     def _let_in(self, accepted: socket.socket) -> None:
-        if not self._has_room(self.arriving):
+        if not self._has_room(len(self._handshakes)):
             accepted.close()
             return
-        task = self._clock.spawn(self._shake_hands(accepted), "TLS handshake")
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        protocol = self._connect()
+        task = self._clock.spawn(self._shake_hands(accepted, protocol), "TLS handshake")
+        self._handshakes[task] = protocol
+        task.add_done_callback(self._handshakes.pop)
 
-    async def _shake_hands(self, accepted: socket.socket) -> None:
+    async def _shake_hands(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
         context = self._live.context
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                self._connect, accepted, ssl=context, ssl_handshake_timeout=self._patience, ssl_shutdown_timeout=GOODBYE
+                lambda: protocol, accepted, ssl=context, ssl_handshake_timeout=self._patience, ssl_shutdown_timeout=GOODBYE
             )
         except OSError:  # it was refused, or has gone, or its time is over
             if isinstance(context, ServingContext) and context.refusals:

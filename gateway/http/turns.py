@@ -37,16 +37,19 @@ def leave_out(descriptor: int, number: int) -> None:
 class Turns:
     """How many connections each process has, as each says itself."""
 
-    def __init__(self, sharing: Sharing = Sharing()) -> None:  # noqa: B008 it cannot be changed
-        """Says nothing yet."""
+    def __init__(self, sharing: Sharing = Sharing(), most: int = _GONE) -> None:  # noqa: B008 it cannot be changed
+        """Says nothing yet. A process has room for `most` connections."""
+        self._most: Final = most
+        self._left = False
         descriptor, self._own, processes = sharing
         self._memory: Final = mmap.mmap(-1 if descriptor is None else descriptor, processes * _WORD)
         self._counts: Final = memoryview(self._memory).cast("I")
         self._others: Final = tuple(number for number in range(processes) if number != self._own)
 
     def tell(self, connections: int) -> None:
-        """Say how many connections this process has now."""
-        self._counts[self._own] = connections
+        """Say how many connections this process has now: each time one comes or goes."""
+        if not self._left:
+            self._counts[self._own] = connections
 
     def least(self) -> int:
         """How many connections that one of the others has that has fewest."""
@@ -54,14 +57,18 @@ class Turns:
 
     def ours(self) -> bool:
         """Whether this process should accept before the others do."""
-        least = self.least()
-        return self._counts[self._own] <= least + least // SPREAD
+        own, least = self._counts[self._own], self.least()
+        if own >= self._most:
+            return least >= self._most  # then it is turned away here as well as there
+        return own <= least + least // SPREAD
 
     def leave(self) -> None:
         """Accept no more."""
         self.tell(_GONE)
+        self._left = True
 
     def close(self) -> None:
         """Let go of the memory."""
+        self._left = True
         self._counts.release()
         self._memory.close()

@@ -76,3 +76,17 @@ async def test_accepting_goes_on_after_descriptors_ran_out(monkeypatch: pytest.M
     assert opened.failures == 0
     client.close()
     await door.close()
+
+
+async def test_whoever_was_accepted_is_let_in_though_the_door_closes() -> None:
+    """In the very turn in which it was accepted: it may have sent its request."""
+    arrived: list[Guest] = []
+    door, opened = PlainDoor(lambda: Guest(arrived), TurnedClock()), listening()
+    client = socket.create_connection(opened.getsockname())
+    client.setblocking(False)
+    door.open_on(opened)
+    while not door.arriving:
+        await asyncio.sleep(0)
+    await door.close()
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 2), 5) == b"in"
+    client.close()

@@ -1,11 +1,13 @@
 """Several who accept from one socket: each gets its part, and nobody waits long for one that does not move."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from fakes.clock import TurnedClock
 
 from gateway.http.door import TAKE_OVER, Door
@@ -95,6 +97,52 @@ async def test_who_has_fewer_is_left_the_next(memory: int) -> None:
     fewer.close()
     await more.close()
     callers[0].close()
+
+
+async def test_who_is_full_leaves_it_to_whoever_has_room(memory: int) -> None:
+    """Though it has hardly more connections: the other one would turn nobody away. If all are full, all turn away."""
+    full, other = Turns(Sharing(memory, 0, 3), most=100), Turns(Sharing(memory, 1, 3), most=100)
+    full.tell(100)
+    other.tell(95)
+    assert not full.ours()
+    assert other.ours()
+    other.tell(100)
+    assert full.ours()
+    full.close()
+    other.close()
+
+
+async def test_no_descriptor_left_is_told_once_a_second(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where connections are first left to another process, which cannot accept them either."""
+    monkeypatch.setattr("gateway.http.door.PAUSE", 0.1)
+    opened = Exhausted()
+    opened.bind(("127.0.0.1", 0))
+    opened.listen()
+    for fewer in (0, 9):
+        other, mine = Turns(Sharing(memory, 0, 3)), Turns(Sharing(memory, 1, 3))
+        other.tell(fewer)
+        door = Door(lambda _: None, lambda: 5, TurnedClock(), mine)
+        caller = arrive(opened, 1)[0]
+        with structlog.testing.capture_logs() as said:
+            door.open_on(opened.dup_exhausted())
+            await asyncio.sleep(0.45)
+        assert 2 <= len(said) <= 6
+        assert len(door._resting) == 1
+        await door.close()
+        for turns in (other, mine):
+            turns.close()
+        caller.close()
+    opened.close()
+
+
+class Exhausted(socket.socket):
+    """A listening socket whose process has no descriptor left."""
+
+    def accept(self) -> tuple[socket.socket, object]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def dup_exhausted(self) -> "Exhausted":
+        return Exhausted(fileno=os.dup(self.fileno()))
 
 
 def test_who_has_left_or_died_has_no_turn(memory: int) -> None:
