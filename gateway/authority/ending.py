@@ -94,13 +94,14 @@ class Endings:
     async def expire(self) -> None:
         """End what is over or silent, lift stops whose time is over, and forget what is spent.
 
+        What is of another tenant of the same store is left to its own authority, in whose log it belongs.
         Raises `StoreUnavailableError`.
         """
         await self._finish_stops()
         more = True
         while more:
             epoch = self._feed.epoch
-            purged = await self._store.purge(self._clock.now())
+            purged = await self._store.purge(self._clock.now(), self._feed.tenants)
             await self._tell(purged.endings, _SWEEP, epoch)
             more = purged.more
         self.recorder.catch_up()
@@ -111,6 +112,8 @@ class Endings:
             stopped += page
             for stop in page:
                 seen = stop.revocation.seq
+                if stop.tenant not in self._feed.tenants:
+                    continue
                 await self._end_tasks_of(stop.revocation, _SWEEP)
                 if stop.revocation.until <= self._clock.now():
                     await self.restore(stop.revocation.kind, stop.revocation.id, stop.tenant, by=_SWEEP)

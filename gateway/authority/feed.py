@@ -82,7 +82,7 @@ class Feed:
         self._clock = clock
         self.issuer: Final = issuer
         self._jwks = jwks
-        self._tenants: Final = tenants | {""}
+        self.tenants: Final = tenants
         self._subscribers: list[Subscriber] = []
         self._seq = 0
         self._lately: Final[dict[int, str]] = {}
@@ -288,7 +288,7 @@ class Feed:
 
     def _tell(self, subscriber: Subscriber, entry: Entry) -> None:
         """What is of another tenant takes its number and is told to nobody here."""
-        if entry.tenant not in self._tenants:
+        if entry.tenant and entry.tenant not in self.tenants:
             return
         if isinstance(entry, Restoration):
             subscriber.restored(entry.kind, entry.id, entry.seq)

@@ -276,12 +276,31 @@ function transactions.end_tasks_of(kind, name, tenant, cause, now)
   return end_each(call('SRANDMEMBER', open_of(kind, name, tenant), PAGE), 'revoked', cause, now)
 end
 
-function transactions.end_over(now)
-  return end_each(call('ZRANGEBYSCORE', key('open'), '-inf', now, 'LIMIT', 0, PAGE), 'expired', 'expired', now)
+-- A page of what is over in these tenants. What their own authorities leave there in others is soon orphaned.
+local function over_of(set, now, orphaned, ...)
+  local own, found, first = {}, {}, 0
+  for _, tenant in ipairs({...}) do
+    own[tenant] = true
+  end
+  repeat
+    local page = call('ZRANGEBYSCORE', key(set), '-inf', now, 'WITHSCORES', 'LIMIT', first, PAGE)
+    for index = 1, #page, 2 do
+      local id, score = page[index], tonumber(page[index + 1])
+      if #found < PAGE and (score <= orphaned or own[call('HGET', key('task', id), 'tenant')]) then
+        table.insert(found, id)
+      end
+    end
+    first = first + PAGE
+  until #page < 2 * PAGE or #found == PAGE
+  return found
 end
 
-function transactions.end_silent(now)
-  return end_each(call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, PAGE), 'revoked', 'heartbeat_lost', now)
+function transactions.end_over(now, ...)
+  return end_each(over_of('open', now, now - KEEP_ENDED, ...), 'expired', 'expired', now)
+end
+
+function transactions.end_silent(now, ...)
+  return end_each(over_of('due', now, -math.huge, ...), 'revoked', 'heartbeat_lost', now)
 end
 
 -- Revocations.

@@ -1,6 +1,6 @@
 """What the authority keeps of tasks, tokens and revocations, as values and one protocol; knows no database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, final
@@ -356,9 +356,10 @@ class Store(Protocol):
         """The labels of a task's family. Raises `TaskUnknownError`."""
         ...
 
-    async def purge(self, now: float) -> Purged:
+    async def purge(self, now: float, tenants: Collection[str]) -> Purged:
         """End open tasks whose longest life is over or which were not heard of in time; forget what no gateway needs.
 
-        Ends at most `PAGE` of each, and what is below them.
+        Ends at most `PAGE` of each, and what is below them: those of these tenants, and what has been over for `KEEP_ENDED`,
+        as nobody of its own tenant seems to be there any more.
         """
         ...

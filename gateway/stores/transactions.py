@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ _TASK: Final = (
     "id, tenant, agent, subject, starter, intents, opened, ends, policy, state, ended, cause, parent, params, due, terms"
 )
 _OWNER: Final = {AGENT: "agent", TENANT: "tenant"}
+_OWN: Final = "tenant IN (SELECT value FROM json_each(?))"
 _FORGOTTEN_AT_ONCE: Final = 10_000
 
 
@@ -153,11 +154,12 @@ def restore(file: sqlite3.Connection, kind: str, name: str, tenant: str, now: fl
     return stopping.restore(file, stopped, tenant, now)
 
 
-def purge(file: sqlite3.Connection, now: float) -> Purged:
-    """End what is over or silent; forget what is spent, and tasks that ended long ago."""
+def purge(file: sqlite3.Connection, now: float, tenants: Collection[str]) -> Purged:
+    """End what is over or silent, of these tenants or long ago; forget what is spent, and tasks that ended long ago."""
+    own, orphaned = json.dumps(list(tenants)), now - KEEP_ENDED
     endings = (
-        *_end_each(file, "ends <= ?", (now,), EXPIRED, EXPIRED, now),
-        *_end_each(file, "due <= ?", (now,), REVOKED, HEARTBEAT_LOST, now),
+        *_end_each(file, f"ends <= ? AND ({_OWN} OR ends <= ?)", (now, own, orphaned), EXPIRED, EXPIRED, now),
+        *_end_each(file, f"due <= ? AND {_OWN}", (now, own), REVOKED, HEARTBEAT_LOST, now),
     )
     spent, long_ago = now - KEEP_SPENT, now - KEEP_ENDED
     forgotten = [

@@ -173,7 +173,7 @@ async def test_numbers_are_never_used_again(store: Store):
     task, later = task_row(), task_row("2" * 32)
     await store.open_task(task, first_token(task))
     await store.end_task(task.id, "completed", "completed", NOW)
-    await store.purge(NOW + 300 + KEEP_SPENT + 1)
+    await store.purge(NOW + 300 + KEEP_SPENT + 1, ["acme"])
     assert await store.revocations(0) == ()
     assert (await store.beat()).seq == 1
     await store.open_task(later, first_token(later, "later"))
@@ -187,14 +187,14 @@ async def test_purging_expires_and_forgets(store: Store):
     task, lasting = task_row(ends=NOW + 10), task_row("2" * 32, ends=NOW + 10 * KEEP_ENDED)
     await store.open_task(task, first_token(task, expires=NOW + 10))
     await store.open_task(lasting, first_token(lasting, "lasting"))
-    assert await store.purge(NOW + 9) == ((), False)
-    (expired,) = (await store.purge(NOW + 10)).endings
+    assert await store.purge(NOW + 9, ["acme"]) == ((), False)
+    (expired,) = (await store.purge(NOW + 10, ["acme"])).endings
     assert (expired.task.id, expired.task.state, expired.task.cause) == (task.id, "expired", "expired")
     assert expired.revocation is None
-    assert await store.purge(NOW + 10) == ((), False)
-    await store.purge(NOW + 10 + KEEP_ENDED)
+    assert await store.purge(NOW + 10, ["acme"]) == ((), False)
+    await store.purge(NOW + 10 + KEEP_ENDED, ["acme"])
     assert await store.task(task.id) is not None
-    await store.purge(NOW + 11 + KEEP_ENDED)
+    await store.purge(NOW + 11 + KEEP_ENDED, ["acme"])
     assert await store.task(task.id) is None
     assert await store.task(lasting.id) == lasting
 

@@ -36,7 +36,7 @@ async def test_what_was_drawn_is_forgotten_at_its_end(store: Store):
     assert await store.draw("a", 10, 10, NOW + 60, NOW) == 10
     assert await store.draw("a", 10, 10, NOW + 30, NOW) == 0
     assert await store.draw("a", 10, 10, NOW + 90, NOW + 59) == 0
-    await store.purge(NOW + 89 + KEEP_SPENT)
+    await store.purge(NOW + 89 + KEEP_SPENT, ["acme"])
     assert await store.draw("a", 10, 10, NOW + 90, NOW + 89) == 0
     assert await store.draw("a", 10, 10, NOW + 200, NOW + 90) == 10
 
@@ -53,7 +53,7 @@ async def test_what_is_counted_is_told_as_it_was_before(store: Store):
     assert await store.count({"a": 1, "b": 5}, NOW + 60, NOW) == {"a": 0, "b": 0}
     assert await store.count({"b": 1, "a": 2}, NOW + 30, NOW) == {"b": 5, "a": 1}
     assert await store.count({"a": 1}, NOW + 90, NOW + 59) == {"a": 3}
-    await store.purge(NOW + 89 + KEEP_SPENT)
+    await store.purge(NOW + 89 + KEEP_SPENT, ["acme"])
     assert await store.count({"a": 1, "b": 1}, NOW + 200, NOW + 89) == {"a": 4, "b": 0}
     assert await store.count({"a": 1}, NOW + 300, NOW + 200) == {"a": 0}
 
@@ -107,11 +107,11 @@ async def test_a_key_is_used_once(store: Store):
     first = await asyncio.gather(*(store.once("jti", NOW + 60, NOW) for _ in range(20)))
     assert sum(first) == 1
     assert await store.once("another", NOW + 60, NOW)
-    await store.purge(NOW + 59)
+    await store.purge(NOW + 59, ["acme"])
     assert not await store.once("jti", NOW + 70, NOW + 59)
     assert not await store.once("jti", NOW + 70, NOW + 69)
     assert await store.once("jti", NOW + 90, NOW + 70)
-    await store.purge(NOW + 91 + KEEP_SPENT)
+    await store.purge(NOW + 91 + KEEP_SPENT, ["acme"])
     assert await store.once("jti", NOW + 90, NOW)
 
 
@@ -137,7 +137,7 @@ async def test_labels_leave_with_their_task(store: Store):
     await store.open_task(task, first_token(task))
     await store.label(task.id, ["read_pii"])
     await store.end_task(task.id, "failed", "failed", NOW)
-    await store.purge(NOW + KEEP_ENDED + 1)
+    await store.purge(NOW + KEEP_ENDED + 1, ["acme"])
     assert await store.task(task.id) is None
     await store.open_task(task, first_token(task, "again"))
     assert await store.labels(task.id) == frozenset()

@@ -154,7 +154,7 @@ async def test_stops_are_listed_in_pages_and_never_forgotten(store: Store):
     task = task_row(agent="agent x")
     await store.open_task(task, first_token(task))
     await store.end_task(task.id, "failed", "failed", NOW)
-    await store.purge(NOW + 10 * KEEP_ENDED)
+    await store.purge(NOW + 10 * KEEP_ENDED, ["acme"])
     page = await store.stops(0)
     rest = await store.stops(page[-1].revocation.seq)
     assert len(page) == PAGE
@@ -199,9 +199,9 @@ async def test_a_restoration_is_forgotten_after_its_time(store: Store):
     """Gateways that come back within that time hear of it; the sequence goes on."""
     await store.stop(AN_AGENT, AGENT, "acme", "operator", FOREVER, NOW)
     await store.restore(AN_AGENT, AGENT, "acme", NOW)
-    await store.purge(NOW + KEEP_ENDED)
+    await store.purge(NOW + KEEP_ENDED, ["acme"])
     assert await store.revocations(0) == (Restoration(2, NOW, AN_AGENT, AGENT, "acme"),)
-    await store.purge(NOW + 2 * KEEP_ENDED)
+    await store.purge(NOW + 2 * KEEP_ENDED, ["acme"])
     assert await store.revocations(0) == ()
     assert (await store.beat()).seq == 2
 
@@ -213,8 +213,8 @@ async def test_a_silent_task_is_ended(store: Store):
         await store.open_task(task, first_token(task, task.id))
     assert (await store.heartbeat(heard.id, NOW + 60, NOW)).due == NOW + 60
     await store.heartbeat(heard.id, NOW + 90, NOW + 30)
-    assert (await store.purge(NOW + 89)).endings == ()
-    (ending,) = (await store.purge(NOW + 90)).endings
+    assert (await store.purge(NOW + 89, ["acme"])).endings == ()
+    (ending,) = (await store.purge(NOW + 90, ["acme"])).endings
     assert (ending.task.id, ending.task.state, ending.task.cause) == (heard.id, "revoked", "heartbeat_lost")
     assert ending.revocation is not None
     with pytest.raises(TaskEndedError):

@@ -6,7 +6,7 @@ authority:
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -264,11 +264,11 @@ class RedisStore:
         """See `Store.labels`."""
         return frozenset(label.decode() for label in await self._run("label", task, of=task))
 
-    async def purge(self, now: float) -> Purged:
+    async def purge(self, now: float, tenants: Collection[str]) -> Purged:
         """See `Store.purge`. Forgetting comes first: it works, and helps, when the memory is full."""
         (forgotten,) = await self._run("forget", now, _FORGOTTEN_AT_ONCE, urgent=True)
-        over = await self._urgent("end_over", now)
-        silent = await self._urgent("end_silent", now)
+        over = await self._urgent("end_over", now, *tenants)
+        silent = await self._urgent("end_silent", now, *tenants)
         endings = tuple(map(ending, (*over, *silent)))
         return Purged(endings, bool(endings) or int(forgotten) >= _FORGOTTEN_AT_ONCE)
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -190,9 +190,9 @@ class SqliteStore:
         """See `Store.labels`."""
         return await self._read(lambda file: counting.labels(file, task))
 
-    async def purge(self, now: float) -> Purged:
+    async def purge(self, now: float, tenants: Collection[str]) -> Purged:
         """See `Store.purge`."""
-        return await self._urgent("IMMEDIATE", lambda file: transactions.purge(file, now))
+        return await self._urgent("IMMEDIATE", lambda file: transactions.purge(file, now, tenants))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._queued("DEFERRED", work)

@@ -152,3 +152,18 @@ async def test_operators_neither_see_nor_lift_what_another_tenant_has_stopped(bo
         assert (await globex.ask("DELETE", f"/revocations/{name}", socket=globex.admin)).status == 404
     with pytest.raises(RefusedError):
         await globex.authority.stops.stop(TENANT, "acme", "operator", None, by="bob")
+
+
+async def test_what_is_over_in_another_tenant_is_left_to_its_authority(both: tuple[World, World]):
+    """Neither its tasks nor its stops are swept here, and their end is in the log of their own authority."""
+    acme, globex = both
+    await opened(globex)
+    await globex.authority.stops.stop(AN_AGENT, "spiffe://globex.example/x", "operator", acme.clock.now() + 60, by="bob")
+    acme.clock.seconds += 40_000
+    recorded = len(acme.log.records)
+    await acme.authority.endings.expire()
+    assert [kind for kind, _ in acme.log.records[recorded:] if kind in ("task", "revocation")] == []
+    recorded = len(globex.log.records)
+    await globex.authority.endings.expire()
+    ended = [(kind, members["event"]) for kind, members in globex.log.records[recorded:] if kind in ("task", "revocation")]
+    assert ended == [("revocation", "restored"), ("task", "expired")]

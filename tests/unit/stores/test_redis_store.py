@@ -144,7 +144,7 @@ async def test_a_full_memory_takes_nothing_and_loses_nothing(server: RedisProces
         with pytest.raises(StoreUnavailableError, match="memory of the server is full"):
             await refused
     with pytest.raises(StoreUnavailableError):
-        await store.purge(NOW + 10**6)
+        await store.purge(NOW + 10**6, ["acme"])
     server.ask("CONFIG", "SET", "maxmemory", "0")
     found = await store.task(task.id)
     assert found == task
@@ -337,7 +337,7 @@ async def test_only_so_much_is_forgotten_at_once(server: RedisProcess, monkeypat
         await ended_task(store, f"{number:032x}")
     await store.stop(AN_AGENT, AGENT, "acme", "operator", FOREVER, NOW)
     await store.restore(AN_AGENT, AGENT, "acme", NOW)
-    while (await store.purge(NOW + 10**6)).more:
+    while (await store.purge(NOW + 10**6, ["acme"])).more:
         pass
     assert server.ask("DBSIZE") == ":2"  # the epoch with its number, and what each authority remembers
     await store.close()

@@ -200,7 +200,7 @@ async def test_only_so_much_is_forgotten_at_once(tmp_path: Path, monkeypatch: py
     await store.open()
     for number in range(5):
         await store.once(str(number), NOW + 1, NOW)
-    assert [(await store.purge(NOW + 2 * KEEP_SPENT)).more for _ in range(3)] == [True, True, False]
+    assert [(await store.purge(NOW + 2 * KEEP_SPENT, ["acme"])).more for _ in range(3)] == [True, True, False]
     await store.close()
 
 
