@@ -1,8 +1,9 @@
-"""What every store promises of sweeps where several tenants share it."""
+"""What every store promises of quotas and sweeps where several tenants share it."""
 
+import pytest
 from fakes.authority import NOW, first_token, task_row
 
-from gateway.stores.store import KEEP_ENDED, PAGE, Store
+from gateway.stores.store import KEEP_ENDED, PAGE, Store, TooManyTasksError
 
 OURS, THEIRS = task_row("1" * 32, ends=NOW + 10), task_row("2" * 32, tenant="globex", ends=NOW + 10)
 
@@ -34,3 +35,11 @@ async def test_what_is_over_in_another_tenant_hides_nothing(store: Store):
     own = task_row("f" * 32, ends=NOW + 10)
     await store.open_task(own, None)
     assert await over(store, NOW + 10, "acme") == {own.id}
+
+
+async def test_open_tasks_are_counted_for_each_tenant(store: Store):
+    """However many the agent of one has open, that of another has as many."""
+    for task in (OURS, THEIRS):
+        await store.open_task(task, None, 1)
+        with pytest.raises(TooManyTasksError):
+            await store.open_task(task_row("3" * 32, tenant=task.tenant), None, 1)

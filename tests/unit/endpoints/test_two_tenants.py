@@ -167,3 +167,17 @@ async def test_what_is_over_in_another_tenant_is_left_to_its_authority(both: tup
     await globex.authority.endings.expire()
     ended = [(kind, members["event"]) for kind, members in globex.log.records[recorded:] if kind in ("task", "revocation")]
     assert ended == [("revocation", "restored"), ("task", "expired")]
+
+
+async def test_a_stop_outlives_what_another_tenant_restores(both: tuple[World, World]):
+    """Where both have stopped the agent, the one that restores it does so for itself, and no gateway of the other hears."""
+    acme, globex = both
+    told = Gateway()
+    await globex.authority.feed.subscribe(told)
+    for world in both:
+        await world.authority.stops.stop(AN_AGENT, AGENT, "operator", None, by="alice")
+    assert [event[2] for event in told.of("revoked")] == [f"agent:{AGENT}"]
+    assert await acme.authority.stops.restore(AN_AGENT, AGENT, by="alice") is not None
+    await globex.authority.feed.beat()
+    assert told.of("restored") == []
+    assert ((await acme.exchange()).status, (await globex.exchange()).status) == (200, 400)
