@@ -5,7 +5,7 @@ from typing import Final, final
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.model import Restoration
+from gateway.model import STOPS, Restoration
 from gateway.stores.store import Entry, Stop, Store
 
 MOST: Final = 10_000
@@ -34,9 +34,11 @@ class KeptStops:
             del self._stops[next(iter(self._stops))]
 
     def heard(self, entry: Entry) -> None:
-        """What the feed tells, whichever authority it comes from: what is restored is stopped no more."""
+        """What the feed tells, in its order, whichever authority it comes from."""
         if isinstance(entry, Restoration):
             self.forget(entry.kind, entry.id, entry.tenant)
+        elif entry.kind in STOPS:
+            self.note(Stop(entry.tenant, entry))
 
     def forget(self, kind: str, name: str, tenant: str) -> None:
         """It was restored, in this tenant."""

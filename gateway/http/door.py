@@ -20,7 +20,7 @@ PAUSE: Final = 1.0
 """Seconds before the next accept when there is no file descriptor left for a connection."""
 LEAVE: Final = 0.001
 """Seconds after which it is looked whether a process that has fewer connections has taken one."""
-LOOKS: Final = 20
+LOOKS: Final = 100
 """So often that process may not have moved before it is taken for frozen; from then on, once, until it moves."""
 TAKE_OVER: Final = 8
 """Connections that are accepted then all the same, each time."""
@@ -102,11 +102,12 @@ class Door:
             if turns.least() != before:
                 self._frozen = -1
                 return
-        self._frozen = before
+        self._frozen = -1
         try:
             for _ in range(TAKE_OVER):
                 if listening not in self._sockets or not self._accept_one(listening):
                     return
+                self._frozen = before  # it has left this one waiting; one that came and went would look the same
         except OSError as error:
             await self._pause(error)
 

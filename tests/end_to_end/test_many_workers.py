@@ -96,7 +96,7 @@ def test_connections_are_shared_by_all_workers(several: Installation) -> None:
             each.close()
         until(lambda burst=burst: served(1) + served(2) == 32 * burst)
         now = (served(1), served(2))
-        assert min(now[0] - before[0], now[1] - before[1]) >= 12
+        assert min(now[0] - before[0], now[1] - before[1]) >= 8  # a worker that is busy for long is not waited for
         before = now
         time.sleep(0.3)  # they have gone for the workers, too
 
