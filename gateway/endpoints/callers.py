@@ -3,7 +3,6 @@
 import socket
 import struct
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Any, Final, NamedTuple, Protocol, final
 
@@ -13,6 +12,7 @@ from gateway.authority.tenants import Tenants
 from gateway.endpoints.answers import AnswerError
 from gateway.endpoints.forms import Form, invalid
 from gateway.endpoints.peer_certificate import certificate_of
+from gateway.identity.failures import site_of
 from gateway.identity.identify import Identities
 from gateway.identity.provider import (
     ACCESS_TOKEN_TYPE,
@@ -33,7 +33,6 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SPIFFE_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 """A JWT-SVID for this authority and for nobody else (draft-ietf-oauth-spiffe-client-auth §3.1)."""
 ASSERTION_TYPES: Final = (ASSERTION_TYPE, SPIFFE_ASSERTION_TYPE)
-_SITE: Final = 64
 _CREDENTIALS: Final = struct.Struct("iII")
 
 
@@ -65,11 +64,7 @@ def _source(request: web.Request) -> str:
     peer = peer_of(request)
     if peer is not None:
         return f"uid {peer.uid}"
-    try:
-        address = ip_address(request.remote or "")
-    except ValueError:
-        return ""
-    return str(address if address.version == 4 else ip_network((address, _SITE), strict=False))  # noqa: PLR2004 IPv4
+    return site_of(request.remote or "")
 
 
 async def authenticated(identities: Identities, shown: Presented) -> Identity:

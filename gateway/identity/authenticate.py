@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead
-from gateway.identity.failures import Failures
+from gateway.identity.failures import Failures, site_of
 from gateway.identity.jose import Jws, TokenProblem, VerificationKey, read, verify
 from gateway.identity.places import DPOP, the_one_token
 from gateway.identity.standing import ALGORITHMS, Standing
@@ -90,14 +90,15 @@ def _verify(jws: Jws, key: VerificationKey, failures: Failures, source: str) -> 
     actor = jws.claims.get("act")
     name = actor.get("sub") if isinstance(actor, dict) else None
     agent = name if isinstance(name, str) else ""
-    if wait := failures.wait(source, agent):
+    site = site_of(source)
+    if wait := failures.wait(site, agent):
         raise Refusal("limit_exceeded", "Too many tokens from this address had a wrong signature.", retry_after=ceil(wait))
     try:
         verify(jws, key)
     except TokenProblem:
-        failures.failed(source, agent)
+        failures.failed(site, agent)
         raise
-    failures.proved(source, agent)
+    failures.proved(site, agent)
 
 
 def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Principal:

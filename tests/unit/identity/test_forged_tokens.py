@@ -58,3 +58,12 @@ def test_whatever_a_forged_token_says_of_its_agent_is_counted(standing: Standing
     """A name that is none is nobody's."""
     flood(standing, issuer, act=actor)
     assert refusal(made(issuer), standing).code == "limit_exceeded"
+
+
+def test_a_network_of_ipv6_is_one_source(standing: Standing, issuer: Any) -> None:
+    """Whoever is there can have as many addresses as it likes."""
+    for number in range(int(ALLOWANCE)):
+        assert refusal(forged(issuer, number), standing, f"2001:db8:0:7::{number:x}").code == "token_invalid"
+    assert refusal(made(issuer), standing, "2001:db8:0:7:ffff::1").code == "limit_exceeded"
+    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, "2001:db8:0:8::1").agent == AGENT
+    assert authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, standing, "unix").token == "token-2"
