@@ -39,19 +39,23 @@ class Seal:
         if not name or len(name) > LONGEST_NAME:
             return None
         sealed = self._cipher.encrypt(name, _bound_to(purpose, principal, upstream))
-        return urlsafe_b64encode(sealed).rstrip(b"=")
+        return _text(sealed)
 
     def open(self, sealed: bytes, purpose: bytes, principal: Principal, upstream: Upstream) -> bytes | None:
         """The name, if it was sealed for this very caller, else None."""
         if _SEALED(sealed) is None:
             return None
         try:
-            name = self._cipher.decrypt(
-                urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4)), _bound_to(purpose, principal, upstream)
-            )
+            cipher = urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
+            if _text(cipher) != sealed:  # bits that no byte uses are zero (RFC 4648 §3.5)
+                return None
+            return self._cipher.decrypt(cipher, _bound_to(purpose, principal, upstream))
         except (InvalidTag, binascii.Error):
             return None
-        return name
+
+
+def _text(sealed: bytes) -> bytes:
+    return urlsafe_b64encode(sealed).rstrip(b"=")
 
 
 def _bound_to(purpose: bytes, principal: Principal, upstream: Upstream) -> list[bytes]:

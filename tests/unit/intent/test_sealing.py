@@ -57,6 +57,16 @@ def test_what_was_not_sealed_opens_nothing(tried):
     assert Seal(KEY).open(tried, b"session", principal(), upstream()) is None
 
 
+@pytest.mark.parametrize("name", [b"session-1", b"session-12"])
+def test_a_sealed_name_has_one_spelling(name):
+    """Letters that differ only in bits that no byte uses (RFC 4648 §3.5) are another name, which was never given out."""
+    sealed = Seal(KEY).close(name, b"session", principal(), upstream())
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    others = [sealed[:-1] + letters[each : each + 1] for each in range(64) if letters[each] != sealed[-1]]
+    assert len(sealed) % 4
+    assert [Seal(KEY).open(each, b"session", principal(), upstream()) for each in others] == [None] * 63
+
+
 def test_a_seal_shows_nothing():
     """Its text has no key in it."""
     assert repr(Seal(KEY)) == "<Seal>"
