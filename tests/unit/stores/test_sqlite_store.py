@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,16 @@ async def test_a_locked_file_is_unavailable_for_a_while(tmp_path: Path, monkeypa
     other.close()
     assert await store.revoke_token("x", "returned", NOW) is None
     await store.close()
+
+
+async def test_open_tasks_of_an_agent_are_counted_from_an_index_alone(tmp_path: Path) -> None:
+    """Each task that is opened counts them: with 10,000 of them open, looking each one up took three quarters of the time."""
+    store = build_store(tmp_path, StillClock())
+    await store.open()
+    await store.close()
+    (file,) = tmp_path.rglob("*.db")
+    with closing(sqlite3.connect(file)) as opened:
+        plan = opened.execute(
+            "EXPLAIN QUERY PLAN SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ? AND tenant = ?", ("a", "t")
+        ).fetchall()
+    assert [row[-1] for row in plan] == ["SEARCH tasks USING COVERING INDEX tasks_of_agent (agent=? AND tenant=?)"]
