@@ -31,7 +31,7 @@ CREATE INDEX revocations_by_end ON revocations (until)
 # What the second version of the tables has besides; the first gets the columns that stand above, too.
 _SECOND: Final = """
 CREATE INDEX tasks_due ON tasks (due) WHERE state = 'open' AND due IS NOT NULL;
-CREATE INDEX tasks_of_agent ON tasks (agent, tenant) WHERE state = 'open';
+CREATE INDEX tasks_of_agent ON tasks (agent, tenant, state) WHERE state = 'open';
 CREATE INDEX tasks_of_tenant ON tasks (tenant) WHERE state = 'open';
 CREATE INDEX tasks_of_parent ON tasks (parent) WHERE state = 'open' AND parent IS NOT NULL;
 CREATE INDEX stops ON revocations (seq) WHERE state = 'stopped';
@@ -71,7 +71,7 @@ DROP TABLE earlier;
 CREATE INDEX revocations_by_end ON revocations (until);
 CREATE INDEX stops ON revocations (seq) WHERE state = 'stopped';
 DROP INDEX tasks_of_agent;
-CREATE INDEX tasks_of_agent ON tasks (agent, tenant) WHERE state = 'open'
+CREATE INDEX tasks_of_agent ON tasks (agent, tenant, state) WHERE state = 'open'
 """
 
 

@@ -339,4 +339,4 @@ async def test_open_tasks_of_an_agent_are_counted_from_an_index_alone(tmp_path: 
         plan = opened.execute(
             "EXPLAIN QUERY PLAN SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ? AND tenant = ?", ("a", "t")
         ).fetchall()
-    assert [row[-1] for row in plan] == ["SEARCH tasks USING COVERING INDEX tasks_of_agent (agent=? AND tenant=?)"]
+    assert [row[-1].partition(" (")[0] for row in plan] == ["SEARCH tasks USING COVERING INDEX tasks_of_agent"]
