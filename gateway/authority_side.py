@@ -68,6 +68,7 @@ class AuthoritySide:
             self._identities = self.prepare(self._ground.loaded)
             self._started.callback(self._identities.close)
             self.authority = await self._start_authority()
+            self.authority.tenants.vouching = self._identities.vouching
             await self._open_authority_site(self._identities)
             health = _with_troubles(health, self._identities)
             await self._open_admin_site(health, reload)

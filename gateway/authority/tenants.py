@@ -1,7 +1,7 @@
 """Several tenants in one authority: whoever asks is of one, and reaches nothing of the others; verifies nobody."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple, final
 
 from gateway.authority.exchange import Exchange
@@ -9,7 +9,7 @@ from gateway.authority.refused import INVALID_REQUEST, UNAUTHORIZED_CLIENT, Refu
 from gateway.authority.stopping import Stops
 from gateway.authority.tasks import Tasks
 from gateway.authority.tokens import OwnToken
-from gateway.model import TENANT, Restoration, Revocation
+from gateway.model import AGENT, TENANT, Restoration, Revocation
 from gateway.stores.store import Stop, TaskFilter, TaskRow, TaskUnknownError
 
 
@@ -28,6 +28,8 @@ class Tenants:
     def __init__(self, each: Mapping[str, Tenancy]) -> None:
         """By their names; there is at least one."""
         self.each: Final = each
+        self.vouching: Callable[[str], Collection[str]] = _nobody
+        """The tenants whose identities can vouch for an agent."""
 
     @property
     def tasks(self) -> Mapping[str, Tasks]:
@@ -80,6 +82,9 @@ class Tenants:
         if whose is None and len(self.each) > 1:
             raise RefusedError(INVALID_REQUEST, f"Say in tenant whose agent it is: {', '.join(self.each)}.")
         tenancy = self.any if whose is None else self._named(whose)
+        owners = self.vouching(name) if kind == AGENT else ()
+        if owners and whose is not None and whose not in owners:
+            raise RefusedError(INVALID_REQUEST, f"This agent is none of {whose}, but of {', '.join(sorted(owners))}.")
         return await tenancy.stops.stop(kind, name, cause, until, by=by)
 
     async def restore(self, kind: str, name: str, *, by: str) -> Restoration | None:
@@ -104,3 +109,7 @@ class Tenants:
         if row is None or row.tenant not in self.each:
             raise TaskUnknownError(name)
         return self.each[row.tenant].tasks
+
+
+def _nobody(_agent: str) -> Collection[str]:
+    return ()

@@ -88,6 +88,11 @@ class Identities:
         taken = [roots for minter in self.minters.values() if (roots := minter.provider.roots()) is not None]
         return tuple(dict.fromkeys(root for roots in taken for root in roots)) if taken else None
 
+    def vouching(self, agent: str) -> frozenset[str]:
+        """The tenants of which an identity may vouch for this agent."""
+        each = self.minters.values()
+        return frozenset(minter.tenant for minter in each if any(pattern.covers(agent) for pattern in minter.mints))
+
     def knows(self, presented: Presented) -> bool:
         """Whether a provider is configured for what a token says of its issuer, which is not verified yet."""
         try:

@@ -140,6 +140,8 @@ async def test_operators_name_the_tenant_of_an_agent_that_they_stop(both: Severa
     assert sorted(task["tenant"] for task in tasks) == ["acme", "globex"]
     (task,) = (await both.ask("GET", "/tasks?tenant=globex", socket="admin.sock")).json()["tasks"]
     assert (await both.ask("GET", f"/tasks/{task['task']}", socket="admin.sock")).json()["agent"] == GLOBEX
+    wrong = await both.ask("POST", "/revocations", socket="admin.sock", json={**body, "tenant": "acme"})
+    assert (wrong.status, "globex" in wrong.json()["error_description"]) == (400, True)
     assert (await both.ask("POST", "/revocations", socket="admin.sock", json={**body, "tenant": "globex"})).status == 201
     (stop,) = (await both.ask("GET", "/revocations", socket="admin.sock")).json()["revocations"]
     assert (stop["id"], stop["tenant"]) == (GLOBEX, "globex")

@@ -1,90 +1,16 @@
 """A shared Redis that is emptied between a revocation and its way back: whoever acknowledges has told its own gateways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from fakes.authority import AGENT, NOW, Gateway, Log, StillClock, build_store, first_token, task_row
-from fakes.redis_server import RedisProcess, need_redis
+from fakes.authority import AGENT, NOW, Gateway, StillClock, build_store
+from fakes.redis_server import RedisProcess
+from fakes.shared_authorities import One
 
-from gateway.authority.ending import Endings
-from gateway.authority.feed import AHEAD, Feed
+from gateway.authority.feed import AHEAD
 from gateway.authority.outlet import Outlet
-from gateway.authority.recording import Recorder
-from gateway.authority.stopping import Stops
-from gateway.identity.standing import Standing
-from gateway.stores.store import Store, StoreUnavailableError
-
-
-class Faulty:
-    """A store that something happens to after a transaction, and before whoever asked for it hears that it is done."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.faults: dict[str, Callable[[], Awaitable[None]]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        if name not in self.faults:
-            return method
-
-        async def faulty(*arguments: Any, **named: Any) -> Any:
-            done = await method(*arguments, **named)
-            await self.faults.pop(name)()
-            return done
-
-        return faulty
-
-
-class One:
-    """One of two authorities of a store, as far as it ends what is there, with a gateway of its own that uses the feed."""
-
-    def __init__(self, store: Store, clock: StillClock) -> None:
-        self.clock = clock
-        self.faulty = Faulty(store)
-        self.store = cast("Store", self.faulty)
-        self.feed = Feed(self.store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
-        self.endings = Endings(store=self.store, feed=self.feed, recorder=Recorder(Log()), clock=clock)
-        self.stops = Stops(store=self.store, endings=self.endings, tenant="acme", clock=clock)
-        self.standing = Standing(
-            clock, issuer="i", audience="doorward", tenants=frozenset(("acme",)), prefix="dwt_", max_staleness=10.0
-        )
-
-    async def open(self) -> None:
-        await self.store.open()
-        await self.feed.start()
-        await self.feed.subscribe(self.standing)
-
-    async def keep(self, *names: str) -> None:
-        for name in names:
-            task = task_row(name)
-            await self.store.open_task(task, first_token(task, name))
-
-    def accepts(self, task: str, epoch: str) -> bool:
-        """Whether its gateway would, of a token that was issued in this epoch."""
-        return not self.standing.stale and self.standing.epoch == epoch and f"task:{task}" not in self.standing.ended
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisProcess]:
-    need_redis()
-    server = RedisProcess(tmp_path / "server").start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def both(tmp_path: Path, redis: RedisProcess) -> AsyncIterator[tuple[One, One]]:
-    """Two authorities of one server. Neither hears of the other but when it reads, and none beats by itself."""
-    made = [One(build_store(tmp_path / name, StillClock(), "redis", redis.url), StillClock()) for name in ("a", "b")]
-    for one in made:
-        await one.open()
-    yield made[0], made[1]
-    for one in made:
-        await one.store.close()
-
+from gateway.stores.store import StoreUnavailableError
 
 TASKS = tuple(f"{number:032x}" for number in range(8))
 

@@ -1,54 +1,19 @@
 """What was stopped stays stopped though the store forgets it: an authority puts it back before tokens are good again."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fakes.authority import AGENT, NOW, Log, StillClock, build_store, first_token, task_row
-from fakes.redis_server import RedisProcess, need_redis
+from fakes.authority import AGENT, NOW, StillClock, build_store, first_token, task_row
+from fakes.redis_server import RedisProcess
+from fakes.shared_authorities import One
 
-from gateway.authority.ending import Endings
-from gateway.authority.feed import Feed
 from gateway.authority.kept_stops import MOST, KeptStops
-from gateway.authority.recording import Recorder
-from gateway.authority.stopping import Stops
 from gateway.model import FOREVER, Restoration, Revocation
 from gateway.stores.store import BarredError, Stop, Store, StoreUnavailableError
 
-
-class One:
-    """One of two authorities of a store, as far as it stops what is there."""
-
-    def __init__(self, store: Store) -> None:
-        clock = StillClock()
-        self.store = store
-        self.feed = Feed(store, clock, issuer="i", jwks={}, tenants=frozenset(("acme",)))
-        self.endings = Endings(store=store, feed=self.feed, recorder=Recorder(Log()), clock=clock)
-        self.stops = Stops(store=store, endings=self.endings, tenant="acme", clock=clock)
-
-    async def stopped(self) -> list[str]:
-        return [stop.revocation.id for stop in await self.stops.page(0)]
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisProcess]:
-    need_redis()
-    server = RedisProcess(tmp_path / "server").start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def both(tmp_path: Path, redis: RedisProcess) -> AsyncIterator[tuple[One, One]]:
-    """Two authorities of one server; none beats by itself."""
-    made = [One(build_store(tmp_path / name, StillClock(), "redis", redis.url)) for name in ("a", "b")]
-    for one in made:
-        await one.store.open()
-        await one.feed.start()
-    yield made[0], made[1]
-    for one in made:
-        await one.store.close()
+OTHER = f"{AGENT}-2"
 
 
 async def test_a_stop_outlives_an_emptied_store(redis: RedisProcess, both: tuple[One, One]) -> None:
@@ -97,6 +62,31 @@ async def test_an_emptied_store_does_not_teach_that_nothing_is_stopped(redis: Re
     assert redis.ask("FLUSHALL") == "+OK"
     await here.endings.expire()
     assert await here.stopped() == [AGENT]
+
+
+async def test_a_stop_that_comes_while_others_are_put_back_is_kept(redis: RedisProcess, both: tuple[One, One]) -> None:
+    """It was stored before the store was emptied, and its answer comes late: whoever gave it was told that it holds."""
+    here, _ = both
+    await here.stops.stop("agent", AGENT, "operator", None, by="alice")
+    late = asyncio.Event()
+    given: asyncio.Future[Revocation]
+
+    async def empty_and_wait() -> None:
+        assert redis.ask("FLUSHALL") == "+OK"
+        await late.wait()
+
+    async def let_it_come() -> None:
+        late.set()
+        await given
+
+    here.faulty.faults["stop"] = empty_and_wait
+    given = asyncio.ensure_future(here.stops.stop("agent", OTHER, "operator", None, by="alice"))
+    while "stop" in here.faulty.faults:
+        await asyncio.sleep(0.001)
+    here.faulty.faults["stop"] = let_it_come  # within the putting back of the first one
+    await here.feed.beat()
+    assert given.done()
+    assert await here.stopped() == [AGENT, OTHER]
 
 
 async def test_no_epoch_is_told_before_its_stops_are_back(redis: RedisProcess, both: tuple[One, One]) -> None:
