@@ -160,7 +160,8 @@ async def test_elicitation_sep1330_enums(context: Context) -> str:
 
 @server.tool()
 async def test_reconnection(context: Context) -> str:
-    """End the stream before the answer."""
+    """End the stream before the answer, and after its first event: the SDK closes it with whatever waits to be written."""
+    await asyncio.sleep(0.5)
     await context.close_sse_stream()
     await asyncio.sleep(0.2)
     return "Reconnection test completed"
