@@ -58,10 +58,8 @@ def mint(scene: Scene, count: int) -> Iterator[str]:
     mark = time.time_ns()
     with asyncio.Runner() as runner:
         for number in range(count):
-            issued = IssuedToken(f"{mark:020x}{number:012x}", task.id, claims["exp"])
-            yield runner.run(
-                maker.mint(issued, task, task.intents, policy=claims["policy"], epoch=claims["epoch"], now=claims["iat"])
-            )
+            issued = IssuedToken(f"{mark:020x}{number:012x}", task.id, claims["exp"], claims["epoch"])
+            yield runner.run(maker.mint(issued, task, task.intents, policy=claims["policy"], now=claims["iat"]))
 
 
 def mint_into(scene: Scene, file: Path, count: int) -> None:

@@ -145,7 +145,7 @@ class Exchange:
         draft = self._drafts.of(agent, Asked(self._clock.identifier(), wanted, params, bounds), grounds, now)
         task, allowance = self._allowed(draft)
         self._check_proof(allowance, grounds)
-        trace = IssuedToken(self._clock.identifier(), task.id, self._expiry(now, task, ends_of(agent, grounds), allowance))
+        trace = self._trace(task, self._expiry(now, task, ends_of(agent, grounds), allowance))
         token = await self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
         await self._keep(task, trace)
         try:
@@ -211,7 +211,7 @@ class Exchange:
         now = self._clock.now()
         if now >= task.ends:
             raise _ended("expired")
-        trace = IssuedToken(self._clock.identifier(), task.id, self._expiry(now, task, ends_of(agent, grounds), allowance))
+        trace = self._trace(task, self._expiry(now, task, ends_of(agent, grounds), allowance))
         token = await self._sign(trace, task, wanted, allowance, now, _narrowed(agent, allowance, grounds, bounds))
         try:
             await self._store.issue(trace, now)
@@ -262,6 +262,10 @@ class Exchange:
         except NotGrantedError as error:
             raise _not_granted(error.intent) from None
 
+    def _trace(self, task: TaskRow, expires: float) -> IssuedToken:
+        """That of a token that is about to be signed, and then kept only if this epoch is not over."""
+        return IssuedToken(self._clock.identifier(), task.id, expires, self._feed.epoch)
+
     def _expiry(self, now: float, task: TaskRow, proofs: Iterable[float], allowance: Allowance) -> float:
         """Whole Unix seconds: never past the task, any proof that it comes from, what the grant and the authority allow."""
         ttl = self._terms.ttl if allowance.ttl is None else allowance.ttl
@@ -281,9 +285,7 @@ class Exchange:
         narrowed: Narrowed,
     ) -> str:  # fmt: skip
         try:
-            return await self._maker.mint(
-                trace, task, intents, policy=allowance.policy, epoch=self._feed.epoch, now=now, narrowed=narrowed
-            )
+            return await self._maker.mint(trace, task, intents, policy=allowance.policy, now=now, narrowed=narrowed)
         except TokenTooLargeError:
             raise RefusedError(
                 INVALID_SCOPE, "A token cannot hold so many intents and claims; ask for fewer intents."

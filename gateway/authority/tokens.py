@@ -103,7 +103,7 @@ class TokenMaker:
         self._prefix = prefix
 
     async def mint(
-        self, issued: IssuedToken, task: TaskRow, intents: tuple[str, ...], *, policy: str, epoch: str, now: float,
+        self, issued: IssuedToken, task: TaskRow, intents: tuple[str, ...], *, policy: str, now: float,
         narrowed: Narrowed = EVERYWHERE,
     ) -> str:  # fmt: skip
         """The token of a task for some of its intents. Raises `TokenTooLargeError` and `UnsignedError`."""
@@ -119,7 +119,7 @@ class TokenMaker:
             "exp": int(issued.expires),
             "txn": task.id,
             "task_iat": int(task.opened),
-            "epoch": epoch,
+            "epoch": issued.epoch,
             "tenant": task.tenant,
             "scope": " ".join(intents),
             "authorization_details": [_carried(task, intents)],

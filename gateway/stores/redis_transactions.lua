@@ -167,9 +167,16 @@ local function end_each(ids, state, cause, now)
   return families
 end
 
-function transactions.open_task(id, row, tenant, agent, starter, parent, opened, ends, due, token, expires, most)
+-- A store that was emptied does not know yet whom it has stopped; those who put that back tell of the new epoch only then.
+local function is_over(epoch)
+  return epoch ~= '' and epoch ~= call('HGET', key('store'), 'epoch')
+end
+
+function transactions.open_task(id, row, tenant, agent, starter, parent, opened, ends, due, token, expires, epoch, most)
   local barred = bar(tenant, agent, starter)
-  if barred then
+  if is_over(epoch) then
+    return {'over'}
+  elseif barred then
     return {'barred', barred}
   elseif call('EXISTS', key('task', id)) == 1 or call('HEXISTS', key('tokens'), token) == 1 then
     return {'twice'}
@@ -210,9 +217,11 @@ local function open_one(id, now)
   return task, wrong or barred and {'barred', barred}
 end
 
-function transactions.issue(id, token, expires, now)
+function transactions.issue(id, token, expires, epoch, now)
   local task, wrong = open_one(id, now)
-  if wrong then
+  if is_over(epoch) then
+    return {'over'}
+  elseif wrong then
     return wrong
   elseif call('HEXISTS', key('tokens'), token) == 1 then
     return {'twice'}

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.model import AGENT, STOPS, TENANT, Restoration, Revocation
-from gateway.stores.store import KEEP_ENDED, PAGE, BarredError, Beat, Entry, Stop
+from gateway.stores.store import (
+    EPOCH_OVER,
+    KEEP_ENDED,
+    PAGE,
+    BarredError,
+    Beat,
+    Entry,
+    IssuedToken,
+    Stop,
+    StoreUnavailableError,
+)
 
 _ENDED: Final = "ended"
 _STOPPED: Final = "stopped"
@@ -59,6 +69,12 @@ def check_bars(file: sqlite3.Connection, tenant: str, *agents: str) -> None:
         barred = revocation_of(file, kind, name, tenant)
         if barred is not None:
             raise BarredError(barred)
+
+
+def check_epoch(file: sqlite3.Connection, token: IssuedToken) -> None:
+    """A token is kept in the epoch that it carries, if it carries one. Raises `StoreUnavailableError`."""
+    if token.epoch and token.epoch != beat(file).epoch:
+        raise StoreUnavailableError(EPOCH_OVER)
 
 
 def revocations(file: sqlite3.Connection, after: int) -> Sequence[Entry]:

@@ -29,6 +29,8 @@ MOST_OPEN: Final = 1000
 """The most open tasks of one agent where nothing else is said."""
 KEEP_SPENT: Final = 3600.0
 """Seconds for which tokens and revocations outlive their last use, for gateways with slow clocks."""
+EPOCH_OVER: Final = "the store was emptied or set back, and the epoch of this token is over"
+"""Why a token is not kept that its authority signed before it knew."""
 
 
 class StoreUnavailableError(Exception):
@@ -149,6 +151,8 @@ class IssuedToken(NamedTuple):
     id: str
     task: str
     expires: float
+    epoch: str = ""
+    """The one that the token carries. In another one it is not kept: whom that one stops may not be known there yet."""
 
 
 class Ending(NamedTuple):
@@ -218,16 +222,17 @@ class Store(Protocol):
     async def open_task(self, task: TaskRow, first: IssuedToken | None, most: int = MOST_OPEN) -> None:
         """Keep a new task together with its first token; with none, if its agent has yet to ask for it.
 
-        Raises `BarredError`, `TooManyTasksError` when the agent has `most` open tasks already, and for its parent
-        `TaskUnknownError` and `TaskEndedError`. A child that would outlive its parent, or is of another tenant, is a
-        `ValueError`.
+        Raises `StoreUnavailableError` when the epoch of the token is over, `BarredError`, `TooManyTasksError` when the agent
+        has `most` open tasks already, and for its parent `TaskUnknownError` and `TaskEndedError`. A child that would outlive
+        its parent, or is of another tenant, is a `ValueError`.
         """
         ...
 
     async def issue(self, token: IssuedToken, now: float) -> TaskRow:
         """Keep one more token of an open task. Raises `TaskUnknownError`, `TaskEndedError` and `BarredError`.
 
-        A task is barred with its agent, and with whoever started it.
+        It raises `StoreUnavailableError` when the epoch of the token is over. A task is barred with its agent, and with
+        whoever started it.
         """
         ...
 

@@ -40,6 +40,8 @@ _FORGOTTEN_AT_ONCE: Final = 10_000
 
 def open_task(file: sqlite3.Connection, new: TaskRow, first: IssuedToken | None, most: int) -> None:
     """Keep a task with its first token if there is one, below its parent if it has one."""
+    if first is not None:
+        stopping.check_epoch(file, first)
     stopping.check_bars(file, new.tenant, new.agent, new.starter)
     ((count,),) = file.execute(
         "SELECT count(*) FROM tasks WHERE state = 'open' AND agent = ? AND tenant = ?", (new.agent, new.tenant)
@@ -61,14 +63,15 @@ def open_task(file: sqlite3.Connection, new: TaskRow, first: IssuedToken | None,
         ),
     )  # fmt: skip
     if first is not None:
-        file.execute("INSERT INTO tokens VALUES (?, ?, ?)", first)
+        _keep_token(file, first)
 
 
 def issue(file: sqlite3.Connection, token: IssuedToken, now: float) -> TaskRow:
     """Keep a token if its task is open, and widen what a revocation of the task has to cover."""
+    stopping.check_epoch(file, token)
     found = _open(file, token.task, now)
     stopping.check_bars(file, found.tenant, found.agent, found.starter)
-    file.execute("INSERT INTO tokens VALUES (?, ?, ?)", token)
+    _keep_token(file, token)
     file.execute("UPDATE tasks SET covered = max(covered, ?) WHERE id = ?", (token.expires, token.task))
     return found
 
@@ -178,6 +181,10 @@ def purge(file: sqlite3.Connection, now: float, tenants: Collection[str]) -> Pur
         )
     ]
     return Purged(endings, bool(endings) or max(forgotten) >= _FORGOTTEN_AT_ONCE)
+
+
+def _keep_token(file: sqlite3.Connection, token: IssuedToken) -> None:
+    file.execute("INSERT INTO tokens VALUES (?, ?, ?)", (token.id, token.task, token.expires))
 
 
 def _open(file: sqlite3.Connection, name: str, now: float) -> TaskRow:

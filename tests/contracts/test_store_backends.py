@@ -53,6 +53,24 @@ async def test_a_task_may_be_opened_before_its_first_token(store: Store):
     assert (await store.end_task(never.id, "revoked", "operator", NOW + 6)).task.state == "revoked"
 
 
+async def test_a_token_is_kept_in_its_own_epoch_only(store: Store):
+    """What was signed before the store was emptied or set back leaves nothing in it, neither task nor token."""
+    task, other = task_row(), task_row("2" * 32)
+    now = await store.beat()
+    await store.open_task(task, IssuedToken("first", task.id, NOW + 300, now.epoch))
+    begun = await store.begin_epoch(now.epoch, now.seq + 1)
+    assert begun.epoch != now.epoch
+    late = IssuedToken("late", task.id, NOW + 300, now.epoch)
+    with pytest.raises(StoreUnavailableError, match="epoch of this token is over"):
+        await store.issue(late, NOW)
+    with pytest.raises(StoreUnavailableError, match="epoch of this token is over"):
+        await store.open_task(other, late._replace(task=other.id))
+    assert await store.task_of("late", NOW) is None
+    assert await store.task(other.id) is None
+    await store.issue(late._replace(epoch=begun.epoch), NOW)
+    assert await store.task_of("late", NOW) == task
+
+
 async def test_an_agent_has_only_so_many_open_tasks(store: Store):
     """What would be one too many is refused whole, of this agent alone; an ended task makes room."""
     for number in range(2):

@@ -64,8 +64,9 @@ async def test_a_stop_outlives_an_emptied_store_on_both_sides(shared: Shared) ->
     assert await answers(shared, token, "GET", "billing.read") == [200, 200]
     agent = next(record["agent"] for record in shared.first.records() if record["type"] == "task")
     await asyncio.to_thread(shared.first.doorward, "revoke", "agent", agent)
+    await refused_everywhere(shared, token)  # so both have heard of it
     assert shared.redis.ask("FLUSHALL") == "+OK"
-    await refused_everywhere(shared, token)
+    assert await answers(shared, token, "GET", "billing.read") == [401, 401]
     for made in (shared.first, shared.second):
         assert not await asyncio.to_thread(gets_a_token, made)
     await asyncio.to_thread(shared.second.doorward, "restore", "agent", agent)

@@ -21,6 +21,7 @@ from gateway.kind import shorthand
 from gateway.model import Restoration, Revocation
 from gateway.stores.redis_rows import Memory, ending, entry, revocation, row_of, stop, task_row
 from gateway.stores.store import (
+    EPOCH_OVER,
     KEEP_ENDED,
     KEEP_SPENT,
     MOST_OPEN,
@@ -137,15 +138,16 @@ class RedisStore:
     async def open_task(self, task: TaskRow, first: IssuedToken | None, most: int = MOST_OPEN) -> None:
         """See `Store.open_task`."""
         due = "" if task.due is None else task.due
-        token, covered = ("", task.opened) if first is None else (first.id, first.expires)
+        token, covered, epoch = ("", task.opened, "") if first is None else (first.id, first.expires, first.epoch)
         await self._write(
             "open_task", task.id, row_of(task), task.tenant, task.agent, task.starter, task.parent or "", task.opened,
-            task.ends, due, token, covered, most, of=task.parent or task.id,
+            task.ends, due, token, covered, epoch, most, of=task.parent or task.id,
         )  # fmt: skip
 
     async def issue(self, token: IssuedToken, now: float) -> TaskRow:
         """See `Store.issue`."""
-        return task_row((await self._write("issue", token.task, token.id, token.expires, now, of=token.task))[0])
+        (shown,) = await self._write("issue", token.task, token.id, token.expires, token.epoch, now, of=token.task)
+        return task_row(shown)
 
     async def task(self, task: str) -> TaskRow | None:
         """See `Store.task`."""
@@ -315,6 +317,8 @@ class RedisStore:
                 raise TasksOpenError(revocation(found[0]))
             case b"wide":
                 raise ValueError("a child task stays within the life and the tenant of its parent")
+            case b"over":
+                raise StoreUnavailableError(EPOCH_OVER)
         raise StoreUnavailableError("this identifier is in use already")
 
     def _heard(self, who: bytes) -> None:

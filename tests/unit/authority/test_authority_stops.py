@@ -7,7 +7,7 @@ from gateway.authority.authority import Authority
 from gateway.authority.refused import RefusedError
 from gateway.model import AGENT as AN_AGENT
 from gateway.model import FOREVER, TENANT
-from gateway.stores.store import IssuedToken
+from gateway.stores.store import IssuedToken, StoreUnavailableError
 
 
 async def test_gateways_hear_of_the_stop_before_the_tasks_and_of_the_end_last(authority: Authority):
@@ -91,3 +91,24 @@ async def test_another_tenants_stop_is_not_seen(authority: Authority):
         await authority.stops.stop(TENANT, "another", "operator", None, by="alice")
     with pytest.raises(RefusedError):
         await authority.stops.stop(AN_AGENT, AGENT, "operator", NOW, by="alice")
+
+
+async def test_no_token_of_an_epoch_that_is_over_is_given(authority: Authority, log: Log):
+    """A store that was emptied knows nobody stopped, until this authority sees that it was, and puts its stops back."""
+    issued = await authority.exchange.open_task(identity(OTHER), ["invoices.read"])
+    await authority.stops.stop(AN_AGENT, AGENT, "operator", None, by="alice")
+    await authority.store.restore(AN_AGENT, AGENT, "acme", NOW)  # by whom nobody here hears of, as when it is emptied
+    beat = await authority.store.beat()
+    await authority.store.begin_epoch(beat.epoch, beat.seq + 1)
+    given = len(log.of("token"))
+    for work in (
+        authority.exchange.open_task(identity(), ["invoices.read"]),
+        authority.exchange.renew(identity(OTHER), issued.task, []),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            await work
+    assert len(log.of("token")) == given
+    await authority.feed.beat()
+    with pytest.raises(RefusedError):
+        await authority.exchange.open_task(identity(), ["invoices.read"])
+    await authority.exchange.open_task(identity(OTHER), ["invoices.read"])
