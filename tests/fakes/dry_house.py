@@ -317,6 +317,8 @@ class DryHouse(House):
         self.pool, self.snapshot = gateway.make_snapshot()
         super().__init__(self._serve, self.snapshot.admission.limits, Sweep())
         self._heads: list[bytes] = []
+        self.disturbed = False
+        """Whether a conversation ended in the middle: something of it may be left, and the next one needs another house."""
 
     def _serve(self, caller: Downstream) -> Coroutine[Any, Any, None]:
         try:
@@ -327,6 +329,7 @@ class DryHouse(House):
 
     def converse(self, pieces: list[bytes], script: Script) -> Conversation:
         """Play the client's bytes in these pieces; then the client is gone."""
+        self.disturbed = True
         self.pages.begin()
         self._heads = []
         self.clock.numbers = itertools.count(1)
@@ -365,6 +368,7 @@ class DryHouse(House):
         assert not self.connections
         assert not self.pool.size
         assert not self.snapshot.leases.in_use
+        self.disturbed = False
         return Conversation(answers, upstreams, self._heads, self.pages.lines(), closed, reset, idle)
 
 

@@ -41,9 +41,9 @@ _house: list[DryHouse] = []
 
 
 def house() -> DryHouse:
-    """The one gateway of this process."""
-    if not _house:
-        _house.append(DryHouse())
+    """The one gateway of this process, or another one where something was left of a conversation that broke."""
+    if not _house or _house[0].disturbed:
+        _house[:] = [DryHouse()]
     return _house[0]
 
 

@@ -6,6 +6,7 @@ A failure is an exception of any kind, or an input that takes too long. Everythi
 import random
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ MOST_KEPT = 4000
 MOST_OUTCOMES = 20_000
 MOST_FINDINGS = 20
 SECONDS_PER_INPUT = 10.0
+"""Of this process, which does not run while the machine stands still."""
 TRACED = 4
 """One of so many inputs has its steps watched, for that makes it several times slower; every one has its outcome judged."""
 _PRODUCT = Path(gateway.__file__).parent
@@ -93,6 +95,8 @@ class Growth:
         self.given = 0
         """How many inputs it began with."""
         self.executions = 0
+        self.slowest = 0.0
+        """Seconds of this process that one input took at most."""
         self.findings: list[Finding] = []
         for seed in seeds:
             if not self.run(seed):
@@ -114,13 +118,14 @@ class Growth:
     def run(self, raw: bytes) -> bool:
         """Run one input; keep it if it is the first of its kind."""
         self.executions += 1
-        before = len(self._reach.steps)
+        before, began = len(self._reach.steps), time.process_time()
         try:
             with limited(SECONDS_PER_INPUT), self._watching():
                 outcome = self._check(raw)
         except (Exception, TooSlowError) as error:  # noqa: BLE001 whatever it is, it is a finding
             self._found(raw, error)
             return False
+        self.slowest = max(self.slowest, time.process_time() - began)
         new = len(self._reach.steps) > before
         if outcome not in self._outcomes and len(self._outcomes) < MOST_OUTCOMES:
             self._outcomes.add(outcome)
@@ -173,15 +178,15 @@ class Growth:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Let the block take so long and no longer. Raises `TooSlowError` out of it."""
+    """Let the block take so much of this process's time and no more. Raises `TooSlowError` out of it."""
 
     def overdue(_signal: int, _frame: FrameType | None) -> None:
         raise TooSlowError(f"more than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, overdue)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, overdue)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

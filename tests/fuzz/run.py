@@ -40,6 +40,7 @@ class Report:
     given: int
     kept: list[bytes]
     steps: int
+    slowest: float
     findings: list[Finding]
 
 
@@ -77,7 +78,9 @@ def work(number: int, seconds: float, only: list[str], queue: "Queue[Told]") -> 
                 seconds = 0
     for name, growth in growths.items():
         told.reports.append(
-            Report(name, growth.executions, spent[name], growth.given, growth.kept, growth.steps, growth.findings)
+            Report(
+                name, growth.executions, spent[name], growth.given, growth.kept, growth.steps, growth.slowest, growth.findings
+            )
         )
     queue.put(told)
 
@@ -113,14 +116,15 @@ def main() -> int:
 def show(every: list[Told]) -> bool:
     """Print the table and the findings; true if something is wrong."""
     wrong = False
-    print(f"{'target':15}{'executions':>12}{'per second':>12}{'corpus':>16}{'steps':>8}{'findings':>10}")
+    print(f"{'target':15}{'executions':>12}{'per second':>12}{'corpus':>16}{'steps':>8}{'slowest ms':>12}{'findings':>10}")
     for reports in zip(*(told.reports for told in every), strict=True):
         executions = sum(report.executions for report in reports)
         rate = sum(report.executions / max(report.seconds, 0.001) for report in reports)
         corpus = f"{reports[0].given} -> {max(len(report.kept) for report in reports)}"
         findings = {finding.where: finding for report in reports for finding in report.findings}
         steps = max(report.steps for report in reports)
-        print(f"{reports[0].target:15}{executions:12}{rate:12.0f}{corpus:>16}{steps:8}{len(findings):10}")
+        slowest = 1000 * max(report.slowest for report in reports)
+        print(f"{reports[0].target:15}{executions:12}{rate:12.0f}{corpus:>16}{steps:8}{slowest:12.0f}{len(findings):10}")
         for finding in findings.values():
             wrong = True
             print(f"  {finding.where}: {finding.told}\n    {text_of(finding.raw)}")

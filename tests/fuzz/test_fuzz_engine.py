@@ -7,8 +7,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from fakes.dry_house import UpstreamEnd
 from fuzz import bodies, connections, declarations, growth, paths, responses, token_places, tokens
-from fuzz.growth import Growth
+from fuzz.growth import Growth, TooSlowError
 from fuzz.targets import TARGETS, Target
 from fuzz.witnesses import Reading
 
@@ -51,6 +52,21 @@ def test_an_input_that_takes_too_long_is_a_finding(monkeypatch: pytest.MonkeyPat
     (finding,) = Growth(Target(check, str, (), ()), [b"fast", b"slow"], random.Random(1)).findings
     assert finding.where.startswith("TooSlowError")
     assert finding.raw == b"slow"
+
+
+def test_what_breaks_a_conversation_breaks_no_later_one() -> None:
+    """What is left of it in its house would be found by every input after it."""
+
+    def script(_end: UpstreamEnd) -> None:
+        raise TooSlowError
+
+    broken = connections.house()
+    with pytest.raises(TooSlowError):
+        broken.converse([REQUEST], script)
+    assert broken.disturbed
+    connections.check(REQUEST)
+    responses.check(RESPONSE)
+    assert connections.house() is not broken
 
 
 def test_the_corpus_grows_by_new_steps_in_the_product() -> None:
