@@ -10,7 +10,8 @@ The rule, on the one monotonic clock of the machine:
 - Of the requests with the task's token that were accepted (status 200), at whichever process, the one that was SENT latest counts; what
   was sent before the acknowledgement is never held against it, whenever it was answered. Its time less that of the
   acknowledgement is the figure. It is negative if nothing was accepted that was sent afterwards.
-- For streams it is the time at which the last stream of the task had ended at the client, less that of the acknowledgement.
+- For streams it is the time at which a process that does nothing else had seen the last stream of the task end, less that of
+  the acknowledgement.
 - No task is left out. One that is not refused everywhere, or whose streams are not cut, within 10 s ends the measurement.
 
 Requests with one token follow each other as fast as they are answered, so a figure is exact to one answer's time. After each setting all processes

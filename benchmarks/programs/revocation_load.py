@@ -60,7 +60,7 @@ class Asker(asyncio.Protocol):
 
 
 class Stream(asyncio.Protocol):
-    """One event stream, and when it began and ended at this client."""
+    """One event stream that nobody may cut."""
 
     def __init__(self, request: bytes) -> None:
         self.request = request
@@ -76,31 +76,70 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, _error) -> None:
         if not self.ended.done():
-            self.ended.set_result(time.monotonic_ns())
+            self.ended.set_result(None)
 
 
-class Revoker:
+class Apart:
+    """A process that does one thing, so that its times are exact."""
+
+    def __init__(self, program: str) -> None:
+        self.program = str(Path(__file__).with_name(program))
+
+    async def __aenter__(self):
+        pipe = asyncio.subprocess.PIPE
+        self.process = await asyncio.create_subprocess_exec(sys.executable, self.program, stdin=pipe, stdout=pipe)
+        self.reading = asyncio.ensure_future(self._read())
+        return self
+
+    async def __aexit__(self, *_error) -> None:
+        self.process.stdin.close()
+        await self.process.wait()
+        await self.reading
+
+    def order(self, *words: object) -> None:
+        self.process.stdin.write(f"{' '.join(map(str, words))}\n".encode())
+
+    async def _read(self) -> None:
+        async for line in self.process.stdout:
+            self.told(*line.decode().split())
+
+
+class Revoker(Apart):
     """The process that revokes."""
 
-    async def start(self) -> None:
-        program = str(Path(__file__).with_name("revoker.py"))
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
+    def __init__(self) -> None:
+        super().__init__("revoker.py")
         self.asked: dict[str, asyncio.Future] = {}
-        self.reading = asyncio.ensure_future(self._read())
 
     def revoke(self, socket: str, task: str) -> asyncio.Future:
         """When it was acknowledged, in nanoseconds."""
         self.asked[task] = asyncio.get_running_loop().create_future()
-        self.process.stdin.write(f"{socket} {task}\n".encode())
+        self.order(socket, task)
         return self.asked[task]
 
-    async def _read(self) -> None:
-        async for line in self.process.stdout:
-            task, status, at = line.decode().split()
-            assert status == "200", f"the revocation was answered with {status}"
-            self.asked.pop(task).set_result(int(at))
+    def told(self, task: str, status: str, at: str) -> None:
+        assert status == "200", f"the revocation was answered with {status}"
+        self.asked.pop(task).set_result(int(at))
+
+
+class Watcher(Apart):
+    """The process that holds the streams which are cut."""
+
+    def __init__(self) -> None:
+        super().__init__("stream_watcher.py")
+        self.streams: dict[str, deque[asyncio.Future]] = {}
+
+    async def open(self, port: int, token: str) -> asyncio.Future:
+        """When it has ended, in nanoseconds."""
+        loop, name = asyncio.get_running_loop(), str(len(self.streams))
+        begun, ended = loop.create_future(), loop.create_future()
+        self.streams[name] = deque((begun, ended))
+        self.order(name, port, token)
+        assert await begun == int(OK)
+        return ended
+
+    def told(self, name: str, value: str) -> None:
+        self.streams[name].popleft().set_result(int(value))
 
 
 async def dial(gateways: list[dict], each: int, hello: bytes) -> Iterator[tuple[Asker, ...]]:
@@ -138,22 +177,23 @@ def server_of(asker: Asker, processes: list[int]) -> int:
 class Lane:
     """Revokes one task after the other, and asks with the token of each until every process has refused it."""
 
-    def __init__(self, order: dict, askers: tuple[Asker, ...], revoker: Revoker) -> None:
+    def __init__(self, order: dict, askers: tuple[Asker, ...], revoker: Revoker, watcher: Watcher) -> None:
         self.order = order
         self.askers = askers
         self.revoker = revoker
+        self.watcher = watcher
 
     async def end(self, number: int, task: dict) -> dict:
         """What was seen of the end of one task, in nanoseconds after its acknowledgement."""
-        request, opened = get("/v1/items/1", task["token"]), get("/v1/events", task["token"])
-        streams = [await open_stream(gateway["port"], opened) for gateway in self.order["gateways"]]
+        request = get("/v1/items/1", task["token"])
+        streams = [await self.watcher.open(gateway["port"], task["token"]) for gateway in self.order["gateways"]]
         for asker in self.askers:
             assert await asker.ask(request) == OK
         asking = [asyncio.ensure_future(last_accepted(asker, request)) for asker in self.askers]
         await asyncio.sleep(0)
         sockets = self.order["sockets"]
         acknowledged = await self.revoker.revoke(sockets[number % len(sockets)], task["id"])
-        last, cut = [await each for each in asking], [await stream.ended for stream in streams]
+        last, cut = [await each for each in asking], [await stream for stream in streams]
         return {"id": task["id"], "at": acknowledged, "acceptance": max(last) - acknowledged, "cut": max(cut) - acknowledged}
 
     async def run(self, tasks: Iterator[tuple[int, dict]]) -> list[dict]:
@@ -209,11 +249,15 @@ async def main() -> None:
     Gives `ended` (see `Lane.end`) and of the rest, that must not notice: `answered`, `failed`, `seconds`, `broken` streams.
     """
     order = json.loads(sys.stdin.readline())
+    async with Revoker() as revoker, Watcher() as watcher:
+        seen = await loaded(order, revoker, watcher)
+    print(json.dumps(seen))
+
+
+async def loaded(order: dict, revoker: Revoker, watcher: Watcher) -> dict:
     gateways, tokens = order["gateways"], order["tokens"]
-    revoker = Revoker()
-    await revoker.start()
     hello = get("/v1/items/1", tokens[0])
-    lanes = [Lane(order, askers, revoker) for askers in await dial(gateways, order["lanes"], hello)]
+    lanes = [Lane(order, askers, revoker, watcher) for askers in await dial(gateways, order["lanes"], hello)]
     each = -(-order["connections"] // len(gateways))
     steady = Steady(order, [asker for row in await dial(gateways, each, hello) for asker in row])
     others = [
@@ -229,9 +273,7 @@ async def main() -> None:
     steady.running = False
     await load
     broken = sum(stream.ended.done() for stream in others)
-    print(json.dumps({"ended": ended, "answered": answered, "failed": steady.failed, "seconds": seconds, "broken": broken}))
-    revoker.process.stdin.close()
-    await revoker.process.wait()
+    return {"ended": ended, "answered": answered, "failed": steady.failed, "seconds": seconds, "broken": broken}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ HEARTBEAT: Final = 1.0
 LATELY: Final = 1024
 """How many entries are remembered as delivered; whoever publishes an older one has the store read."""
 
+TURNS: Final = 2
+"""Turns of the event loop that an acknowledgement waits."""
 AHEAD: Final = 0
 """The number of a revocation that is told ahead: it says nothing of what else is known."""
 
@@ -186,8 +188,10 @@ class Feed:
             await self._hear()
             if lasts and epoch != self.epoch and self._lately.get(entry.seq) != entry.mark:
                 raise StoreUnavailableError("the store was emptied or set back, and does not know what it has taken")
-        # The lines to gateways elsewhere are written in this turn of the loop, and what is acknowledged only after them.
-        await self._clock.sleep(0)
+        # What is acknowledged comes after it: in the first turn of the loop the lines to gateways elsewhere are written, and
+        # what is open here is interrupted; in the second the kernel closes the connections of that.
+        for _ in range(TURNS):
+            await self._clock.sleep(0)
 
     def renewed(self, task: str, until: float) -> None:
         """Announce a renewal that was stored and recorded, or take it back; subscribers to come hear of it too, if they can."""

@@ -107,6 +107,25 @@ async def test_the_end_of_a_task_cuts_its_exchanges_and_no_others(house: Build) 
     assert not spared.reader.at_eof()
 
 
+async def test_what_is_open_has_ended_when_the_end_is_acknowledged(house: Build) -> None:
+    """Whoever ended the task and then looks at the connection of its stream finds it closed; not some time later."""
+    door = await house(events)
+    issued = await door.issue("items.read")
+    with socket.socket() as stream:
+        stream.setblocking(False)
+        host, _, port = door.doorward.addresses[0].rpartition(":")
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(stream, (host, int(port)))
+        await loop.sock_sendall(stream, get("/api/items", issued["access_token"]))
+        seen = b""
+        while not seen.endswith(b"data:\r\n"):
+            seen += await asyncio.wait_for(loop.sock_recv(stream, 65536), 10)
+        with pytest.raises(BlockingIOError):
+            stream.recv(1)
+        await door.doorward.authority.endings.end(issued["task"], "failed", "failed", by="user:alice")
+        assert stream.recv(1) == b""
+
+
 async def test_a_transfer_that_was_announced_falls_short(house: Build) -> None:
     """A download of known length ends before it is whole."""
     door = await house(partial(begin, HALF))
