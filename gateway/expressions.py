@@ -23,6 +23,7 @@ __all__ = [
     "BOOL",
     "CLAIMS",
     "DURATION",
+    "FLAGS",
     "LISTS",
     "MOMENT",
     "NUMBER",
@@ -43,6 +44,7 @@ class Type(Enum):
     BOOL = "BOOL"
     CLAIMS = "MAP<STRING, DYN>"
     TEXTS = "MAP<STRING, STRING>"
+    FLAGS = "MAP<STRING, BOOL>"
     LISTS = "MAP<STRING, LIST<STRING>>"
     NUMBER = "INT"
     MOMENT = "TIMESTAMP"
@@ -55,6 +57,7 @@ STRING: Final = Type.STRING
 BOOL: Final = Type.BOOL
 CLAIMS: Final = Type.CLAIMS
 TEXTS: Final = Type.TEXTS
+FLAGS: Final = Type.FLAGS
 LISTS: Final = Type.LISTS
 NUMBER: Final = Type.NUMBER
 MOMENT: Final = Type.MOMENT
@@ -167,6 +170,7 @@ def _env(variables: tuple[_Variable, ...]) -> "Env":
         BOOL: cel.Type.BOOL,
         CLAIMS: cel.Type.Map(text, cel.Type.DYN),
         TEXTS: cel.Type.Map(text, text),
+        FLAGS: cel.Type.Map(text, cel.Type.BOOL),
         LISTS: cel.Type.Map(text, cel.Type.List(text)),
         NUMBER: cel.Type.INT,
         MOMENT: cel.Type.TIMESTAMP,

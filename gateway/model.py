@@ -7,8 +7,9 @@ keep with it what follows from it.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, NewType, final
+from typing import Final, NamedTuple, NewType, final
 
+from gateway.known_claims import NOTHING_KNOWN, KnownClaims
 from gateway.mcp import Asks, Message
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}").fullmatch
@@ -163,7 +164,7 @@ class Principal:
     `expires` and `opened`, when the task was, are in Unix seconds. `marks` names everything whose revocation ends this access.
     `limits` are those of the task and of all its ancestors: each of them is spent from. `starter` opened it; None: the agent.
     `family` is the first of the tasks above, empty if there is none. `met` names the conditions that held of the claims of the
-    starter; None on paper alone, where all are supposed to. `binding` is None for a bearer token.
+    starter; None on paper alone, where all are supposed to. `binding` is None for a bearer token. `claims` are the agent's.
     """
 
     agent: str
@@ -182,8 +183,8 @@ class Principal:
     binding: Binding | None = None
     family: str = ""
     met: frozenset[str] | None = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    subject_claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    claims: KnownClaims = NOTHING_KNOWN
+    subject_claims: KnownClaims = field(default=NOTHING_KNOWN, repr=False)
 
 
 Current = NewType("Current", Principal)
@@ -191,10 +192,7 @@ Current = NewType("Current", Principal)
 
 
 def marks_of(*, token: str, task: str, agent: str, tenant: str, key: str = "") -> frozenset[str]:
-    """The scope ladder of revocation as one set: revoked is whatever meets the set of revoked marks.
-
-    `key` is the id of the key that signed the token.
-    """
+    """The scope ladder of revocation as one set: revoked is what meets the set of revoked marks. `key` signed the token."""
     return frozenset((f"token:{token}", f"task:{task}", f"agent:{agent}", f"tenant:{tenant}", f"key:{key}"))
 
 

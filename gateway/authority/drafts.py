@@ -5,12 +5,14 @@ params are the same, and it shares the parent's family.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, final
 
 from gateway.authority.grounds import Bounds, Grounds, Parent
 from gateway.authority.refused import INVALID_DETAILS, INVALID_REQUEST, INVALID_SCOPE, RefusedError
 from gateway.identity.provider import Identity
+from gateway.known_claims import KnownClaims, known_of
 from gateway.policy.start import NO_PARAMS, Opening
 from gateway.stores.store import Above, TaskRow
 from gateway.task_limits import wider_than
@@ -29,11 +31,14 @@ class Asked(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A task that policy has not been asked about yet, how it would be opened, and the claims of its subject."""
+    """A task that policy has not been asked about yet, and how it would be opened.
+
+    `known` gives those claims of its subject that are named: of a task below another no more than its parent knows.
+    """
 
     task: TaskRow
     opening: Opening
-    claims: Mapping[str, object]
+    known: Callable[[Iterable[str]], KnownClaims]
 
 
 def opening_of(task: TaskRow) -> Opening:
@@ -70,7 +75,7 @@ class Drafts:
             intents=asked.intents, opened=now, ends=now + min(self._max_task, bounds.duration or math.inf), policy="",
             params=asked.params, limits=bounds.limits, delegated=delegated,
         )  # fmt: skip
-        return Draft(task, Opening(agent, starter.agent, asked.params, starter.claims), starter.claims)
+        return Draft(task, Opening(agent, starter.agent, asked.params, starter.claims), partial(known_of, starter.claims))
 
     def _below(self, parent: Parent, agent: str, asked: Asked, now: float) -> Draft:
         above = parent.task
@@ -96,7 +101,7 @@ class Drafts:
             intents=asked.intents, opened=now, ends=ends, policy="", parent=above.id, params=above.params,
             limits=asked.bounds.limits, above=family, delegated=above.delegated,
         )  # fmt: skip
-        return Draft(task, opening, above.subject_claims)
+        return Draft(task, opening, above.subject_claims.of)
 
 
 def check_eligible(parent: Parent, agent: str) -> None:

@@ -29,6 +29,7 @@ from gateway.authority.tokens import Narrowed, TokenMaker, TokenTooLargeError
 from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.identity.provider import Identity
+from gateway.known_claims import known_of
 from gateway.policy.issue import Allowance, NotGrantedError
 from gateway.policy.start import NO_PARAMS, Opening
 from gateway.stores.store import (
@@ -231,8 +232,8 @@ class Exchange:
     def _allowed(self, draft: Draft) -> tuple[TaskRow, Allowance]:
         """The task as policy allows it."""
         allowance = self._ask_policy(draft.opening, draft.task.intents)
-        kept = _named(draft.claims, allowance.subject_claims)
-        return replace(draft.task, policy=allowance.policy, met=allowance.met, subject_claims=kept), allowance
+        known = draft.known(allowance.subject_claims)
+        return replace(draft.task, policy=allowance.policy, met=allowance.met, subject_claims=known), allowance
 
     async def _keep(self, task: TaskRow, first: IssuedToken | None) -> None:
         try:
@@ -331,13 +332,8 @@ def _checked(intents: Sequence[str]) -> tuple[str, ...]:
 def _narrowed(agent: Identity, allowance: Allowance, grounds: Grounds, bounds: Bounds) -> Narrowed:
     """A token for a child task is bound to the agent that it names, which could not prove to hold anything of its giver's."""
     binding = grounds.binding if bounds.may_act is None else None
-    claims = _named(agent.claims, allowance.claims)
+    claims = known_of(agent.claims, allowance.claims)
     return Narrowed(None if bounds.resource is None else bounds.resource.url, bounds.may_act, binding, claims)
-
-
-def _named(claims: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
-    """Of the claims of an identity those that policy reads; the others are nobody's business."""
-    return {name: claims[name] for name in sorted(names) if name in claims}
 
 
 def _within(resource: Resource | None, intents: Sequence[str]) -> tuple[str, ...]:

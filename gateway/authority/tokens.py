@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, final
 
 from gateway.authority.rotation import SigningKeys
 from gateway.identity.jose import TOKEN_BYTES, TokenProblem, read, verify
+from gateway.known_claims import NOTHING_KNOWN, KnownClaims
 from gateway.model import Binding
 from gateway.stores.store import IssuedToken, TaskRow
 
@@ -39,14 +39,14 @@ class Narrowed(NamedTuple):
     """Where and by whom alone a token can be used.
 
     `resource` is the URL of an upstream. With `may_act` the token is for this authority alone, as the subject token of that
-    agent: whoever gets hold of it can call nothing with it. `binding` is what its user has to hold, `claims` are those of its
+    agent: whoever gets hold of it can call nothing with it. `binding` is what its user has to hold, `claims` those of its
     agent that policy reads.
     """
 
     resource: str | None = None
     may_act: str | None = None
     binding: Binding | None = None
-    claims: Mapping[str, object] = MappingProxyType({})
+    claims: KnownClaims = NOTHING_KNOWN
 
 
 EVERYWHERE: Final = Narrowed()
@@ -72,6 +72,16 @@ def _carried(task: TaskRow, intents: tuple[str, ...]) -> dict[str, object]:
     if task.above:
         details["above"] = [{"task": above.task, "limits": dict(above.limits)} for above in task.above]
     return details
+
+
+def _known(whose: str, claims: KnownClaims) -> dict[str, object]:
+    """What policy has read of the claims of the agent, or of the subject: most policy reads none."""
+    known: dict[str, object] = {}
+    if claims.there:
+        known[f"{whose}_claims"] = dict(claims.there)
+    if claims.lacking:
+        known[f"{whose}_lacks"] = sorted(claims.lacking)
+    return known
 
 
 def confirmation(binding: Binding) -> dict[str, str]:
@@ -127,10 +137,9 @@ class TokenMaker:
         }
         if narrowed.may_act is not None:
             claims |= {"aud": self._issuer, "may_act": {"sub": narrowed.may_act}}
-        elif task.subject_claims:
-            claims["subject_claims"] = dict(task.subject_claims)
-        if narrowed.claims:
-            claims["agent_claims"] = dict(narrowed.claims)
+        else:
+            claims |= _known("subject", task.subject_claims)
+        claims |= _known("agent", narrowed.claims)
         if narrowed.binding is not None:
             claims["cnf"] = confirmation(narrowed.binding)
         signed = await self._keys.current.signed(TYPE, claims)

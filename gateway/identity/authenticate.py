@@ -11,6 +11,7 @@ from gateway.identity.failures import Failures, site_of
 from gateway.identity.jose import Jws, TokenProblem, VerificationKey, read, verify
 from gateway.identity.places import DPOP, the_one_token
 from gateway.identity.standing import ALGORITHMS, Standing
+from gateway.known_claims import KnownClaims
 from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
 from gateway.task_limits import counted, read_limits
 
@@ -137,8 +138,8 @@ def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Princ
         limits=_limits(tenant, [(task, details), *above]),
         family=above[-1][0] if above else "",
         met=frozenset(_texts(details, "met")),
-        claims=_claims(claims.get("agent_claims", {})),
-        subject_claims=_claims(claims.get("subject_claims", {})),
+        claims=_known(claims, "agent"),
+        subject_claims=_known(claims, "subject"),
     )
 
 
@@ -151,11 +152,12 @@ def _binding(confirmation: object) -> Binding:
     return Binding(confirmation.get("jkt"), confirmation.get("x5t#S256"))
 
 
-def _claims(claims: object) -> Mapping[str, Any]:
-    """What policy reads of the claims of the agent, or of the subject."""
-    if not isinstance(claims, dict):
+def _known(claims: Mapping[str, Any], whose: str) -> KnownClaims:
+    """What policy read of the claims of the agent, or of the subject; a token of an earlier version names none as lacking."""
+    there = claims.get(f"{whose}_claims", {})
+    if not isinstance(there, dict):
         raise Refusal("token_invalid")
-    return claims
+    return KnownClaims(there, frozenset(_texts(claims, f"{whose}_lacks")))
 
 
 def _details(claims: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple, final
 
 from gateway.clock import Clock
 from gateway.errors import Refusal
-from gateway.expressions import ANY, CLAIMS, DURATION, LISTS, MOMENT, NUMBER, STRING, TEXTS, WORDS, ExpressionError, Type
+from gateway.expressions import ANY, CLAIMS, DURATION, FLAGS, LISTS, MOMENT, NUMBER, STRING, TEXTS, WORDS, ExpressionError, Type
 from gateway.http.content import Content
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
 from gateway.http.query import AmbiguousPairsError, read_pairs
 from gateway.model import NO_LABELS, Coverage, Principal, Upstream, Use
+from gateway.policy.members import AGENT_CLAIMS, CARRIED, HAD, SUBJECT_CLAIMS, THERE
 
 
 class Learnt(NamedTuple):
@@ -141,9 +142,11 @@ _Fact = Callable[[Asked], object]
 _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
     "agent.id": (STRING, lambda asked: asked.principal.agent),
     "agent.trust_domain": (STRING, _trust_domain),
-    "agent.claims": (CLAIMS, lambda asked: asked.principal.claims),
+    THERE[AGENT_CLAIMS]: (CLAIMS, lambda asked: asked.principal.claims.there),
+    HAD[AGENT_CLAIMS]: (FLAGS, lambda asked: asked.principal.claims.had),
     "subject.id": (STRING, lambda asked: asked.principal.subject),
-    "subject.claims": (CLAIMS, lambda asked: asked.principal.subject_claims),
+    THERE[SUBJECT_CLAIMS]: (CLAIMS, lambda asked: asked.principal.subject_claims.there),
+    HAD[SUBJECT_CLAIMS]: (FLAGS, lambda asked: asked.principal.subject_claims.had),
     "task.id": (STRING, lambda asked: asked.principal.task),
     "task.params": (TEXTS, lambda asked: asked.principal.params),
     "task.age": (DURATION, _age),
@@ -165,8 +168,12 @@ _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
     "request.form": (LISTS, lambda asked: _content(asked).form),
     "now": (MOMENT, _now),
 }
-VARIABLES: Final[Mapping[str, Type]] = {name: type_ for name, (type_, _) in _KNOWN.items()}
-"""What a condition may read, with its types."""
+UNDERSTOOD: Final[Mapping[str, Type]] = {name: type_ for name, (type_, _) in _KNOWN.items()}
+"""What a condition reads once each claim that it asks for is asked for by its name, with its types."""
+VARIABLES: Final[Mapping[str, Type]] = {
+    name: type_ for name, type_ in UNDERSTOOD.items() if name not in (*THERE.values(), *HAD.values())
+} | dict.fromkeys(CARRIED, CLAIMS)
+"""What a condition may read."""
 OF_BODY: Final = frozenset(("request.json", "request.form"))
 """What is read of the body, so that it has to be here before the decision."""
 OF_LABELS: Final = frozenset(("task.labels",))

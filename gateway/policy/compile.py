@@ -9,8 +9,9 @@ from cachetools import LRUCache
 
 from gateway.model import AgentPattern
 from gateway.policy.asked import OF_COUNTS
-from gateway.policy.conditions import AGENT_CLAIMS, SUBJECT_CLAIMS, Condition, claims_named, request_condition
+from gateway.policy.conditions import Condition, request_condition
 from gateway.policy.limited import GrantLimits
+from gateway.policy.members import AGENT_CLAIMS, SUBJECT_CLAIMS, claims_named
 from gateway.policy.rules import DenialRule, GrantRule, matches
 from gateway.policy.start import Opening, Start
 

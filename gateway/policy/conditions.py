@@ -1,35 +1,26 @@
 """Compiles what entries of policy demand, natively where it can be, else in CEL; knows no entry and decides nothing."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from gateway.expressions import BOOL, CLAIMS, STRING, TEXTS, Environment, Expression, ExpressionError
-from gateway.policy.asked import VARIABLES, VOLATILE
+from gateway.policy.asked import UNDERSTOOD, VARIABLES, VOLATILE
 from gateway.policy.comparisons import Comparisons
+from gateway.policy.members import AGENT_CLAIMS, CAPTURES, CARRIED, PARAMS, SUBJECT_CLAIMS, claims_apart, members_named
 
 CONDITIONS_KEPT: Final = 4096
 """How many compiled conditions are kept by their text; another one is compiled again when it is needed."""
-CAPTURES: Final = "path"
-PARAMS: Final = "task.params"
-SUBJECT_CLAIMS: Final = "subject.claims"
-AGENT_CLAIMS: Final = "agent.claims"
-CARRIED: Final = (AGENT_CLAIMS, SUBJECT_CLAIMS)
-"""Of these a token carries only the members that policy names."""
 
 _OF_REQUESTS: Final = Environment(VARIABLES)
+_OF_CARRIED: Final = Environment(UNDERSTOOD)
 _OF_STARTS: Final = Environment(
     {"agent.id": STRING, "agent.trust_domain": STRING, "subject.id": STRING, SUBJECT_CLAIMS: CLAIMS, PARAMS: TEXTS}
 )
+_START_TEXTS: Final = frozenset(("agent.id", "agent.trust_domain", "subject.id"))
 _ABSENT: Final = ("Key not found", "No such key", "no such key", "out of bounds", "out of range")
 _SAMPLES: Final = ("1", "a", "spiffe://example.test/a", "2026-11-24T12:00:00Z", "5m", "true", "192.0.2.1")
-_TOKENS: Final = re.compile(
-    r"""//[^\n]*|[rR][bB]?(?:"[^"\n]*"|'[^'\n]*')|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
-    r"""|[A-Za-z_][A-Za-z0-9_]*|[^\s]""",
-    re.DOTALL,
-).finditer
 
 
 class Readable(Protocol):
@@ -50,26 +41,19 @@ class Readable(Protocol):
         ...
 
 
-class Member(NamedTuple):
-    """A member of a variable that an expression names, such as `customer` of `path`. Line and column count from 1."""
-
-    variable: str
-    name: str
-    line: int
-    column: int
-
-
 @final
 class Condition:
     """A compiled `when`. It holds or not, or fails, which is never taken for a yes."""
 
     __slots__ = ("_comparisons", "_expression", "lasting", "reads", "text")
 
-    def __init__(self, text: str, comparisons: Comparisons | None, expression: Expression | None) -> None:
-        """What `text` means, as one of the two."""
+    def __init__(
+        self, text: str, comparisons: Comparisons | None, expression: Expression | None, judged: Expression | None = None
+    ) -> None:
+        """What `text` means, as one of the two; `judged` is the expression as it is evaluated, where it asks for claims."""
         self.text: Final = text
         self._comparisons: Final = comparisons
-        self._expression: Final = expression
+        self._expression: Final = judged or expression
         reads: set[str] = set()
         if comparisons is not None:
             reads |= {CAPTURES} if comparisons.captures else set()
@@ -87,15 +71,13 @@ class Condition:
             return self._comparisons.hold(facts.captures, facts.params)
         if self._expression is None:
             raise ExpressionError("there is no expression")
-        return self._expression.evaluate(facts.values(self.reads)) is True
+        return self._expression.evaluate(facts.values(self._expression.reads)) is True
 
 
 @lru_cache(CONDITIONS_KEPT)
 def request_condition(text: str) -> Condition:
     """Compile a condition that is judged for each request. Raises `ExpressionError` with the place of the mistake."""
-    condition = _compiled(text, _OF_REQUESTS, Comparisons.parse(text))
-    _check_claims(condition)
-    return condition
+    return _compiled(text, _OF_REQUESTS, Comparisons.parse(text))
 
 
 @lru_cache(CONDITIONS_KEPT)
@@ -105,25 +87,6 @@ def start_condition(text: str) -> Condition:
     return _compiled(text, _OF_STARTS, None if comparisons is None or comparisons.captures else comparisons)
 
 
-def claims_named(variable: str, text: str) -> frozenset[str]:
-    """The claims of the agent or of the subject, as `variable` says, that a condition of requests reads."""
-    return frozenset(member.name for member in members_named(text) if member.variable == variable)
-
-
-def _check_claims(condition: Condition) -> None:
-    """A token carries only the claims that policy reads, so a condition has to name each of them."""
-    words = [token[0] for token in _TOKENS(condition.text)]
-    for variable in condition.reads.intersection(CARRIED):
-        whole = sum(words[at : at + 3] == _words(variable) for at in range(len(words)))
-        if whole != sum(member.variable == variable for member in members_named(condition.text)):
-            raise ExpressionError(f"name each claim that is read, as in {variable}.department", 1, 1)
-
-
-def _words(variable: str) -> list[str]:
-    whose, _, member = variable.partition(".")
-    return [whose, ".", member]
-
-
 def _compiled(text: str, environment: Environment, comparisons: Comparisons | None) -> Condition:
     if comparisons is not None:
         return Condition(text, comparisons, None)
@@ -131,7 +94,19 @@ def _compiled(text: str, environment: Environment, comparisons: Comparisons | No
     if not expression.reads:
         raise ExpressionError("the expression reads nothing, so it says the same of everything", 1, 1)
     _try(expression)
-    return Condition(text, None, expression)
+    return Condition(text, None, expression, _judged(expression) if environment is _OF_REQUESTS else None)
+
+
+def _judged(expression: Expression) -> Expression | None:
+    """What an expression is evaluated as if it asks for claims: a token carries only those that policy names, one by one."""
+    carried = sorted(expression.reads.intersection(CARRIED))
+    if not carried:
+        return None
+    try:
+        return _OF_CARRIED.compile(claims_apart(expression.text), BOOL)
+    except ExpressionError:
+        named = " or ".join(f"{variable}.department" for variable in carried)
+        raise ExpressionError(f"name each claim that is read, as in {named}", 1, 1) from None
 
 
 def _try(expression: Expression) -> None:
@@ -161,35 +136,3 @@ def _sample_values(expression: Expression, sample: str) -> dict[str, Any]:
         if member.variable in (CAPTURES, PARAMS):
             samples[member.variable][member.name] = sample
     return {name: samples[name] for name in expression.reads}
-
-
-_OF_MEMBERS: Final = (PARAMS, *CARRIED)
-_START_TEXTS: Final = frozenset(("agent.id", "agent.trust_domain", "subject.id"))
-
-
-def members_named(text: str) -> Iterator[Member]:
-    """The members that an expression names of `path`, `task.params` and claims, as in `path.x` and `path["x"]`."""
-    tokens = [token for token in _TOKENS(text) if not token[0].startswith("//")]
-    words = [token[0] for token in tokens]
-    for at, word in enumerate(words):
-        if at and words[at - 1] == ".":
-            continue
-        if word == CAPTURES:
-            variable, follows = CAPTURES, at + 1
-        else:
-            variable, follows = "".join(words[at : at + 3]), at + 3
-            if variable not in _OF_MEMBERS:
-                continue
-        name = _member(words[follows : follows + 3])
-        if name is not None:
-            start = tokens[follows + 1].start()
-            line = text.count("\n", 0, start) + 1
-            yield Member(variable, name, line, start - text.rfind("\n", 0, start))
-
-
-def _member(words: list[str]) -> str | None:
-    if words[:1] == ["."] and words[1:2] and words[2:] != ["("]:
-        return words[1]
-    if words[:1] == ["["] and words[2:] == ["]"] and words[1][:1] in ('"', "'"):
-        return words[1].strip("\"'")
-    return None

@@ -11,7 +11,8 @@ from gateway.errors import PROBLEMS
 from gateway.expressions import ExpressionError
 from gateway.kind import Config, Count, Duration, Rate, Share, Size
 from gateway.model import AgentPattern
-from gateway.policy.conditions import PARAMS, Condition, request_condition, start_condition
+from gateway.policy.conditions import Condition, request_condition, start_condition
+from gateway.policy.members import PARAMS
 from gateway.task_limits import MOST, MOST_CONCURRENT
 
 _INTENT_PATTERN = re.compile(r"\*|(?:\*\.)?[a-z0-9][a-z0-9._-]*(?:\.\*)?").fullmatch

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple, final
 
 from gateway.expressions import ExpressionError
 from gateway.model import AgentPattern
-from gateway.policy.conditions import SUBJECT_CLAIMS, start_condition
+from gateway.policy.conditions import start_condition
+from gateway.policy.members import SUBJECT_CLAIMS
 from gateway.policy.rules import StartRule
 
 NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from gateway.errors import Flaw
 from gateway.intent.rules import Template
-from gateway.policy.conditions import CAPTURES, members_named
+from gateway.policy.members import CAPTURES, members_named
 from gateway.policy.rules import DenialRule, GrantRule, matches
 from gateway.settings.load import Loaded
 from gateway.settings.sentences import unknown

@@ -14,6 +14,7 @@ from gateway.http.head import RequestHead
 from gateway.http.house import House
 from gateway.http.own_answer import OwnAnswer
 from gateway.intent.read_intent import Intents, Readable, read_intent
+from gateway.known_claims import known_of
 from gateway.model import Binding, Current, Permit, Principal, Upstream, Use
 from gateway.policy.asked import Learnt
 from gateway.policy.decide import decide
@@ -169,8 +170,8 @@ def decide_on_paper(compiled: Compiled, question: Question) -> Verdict:
         starter=None if starter == question.agent else starter,
         opened=question.at if question.opened is None else question.opened,
         met=None if question.claims is None else frozenset(may_hold(compiled.policy, opening_of(question), held).met),
-        claims=question.agent_claims,
-        subject_claims=question.claims or {},
+        claims=known_of(question.agent_claims, compiled.policy.claims),
+        subject_claims=known_of(question.claims or {}, compiled.policy.subject_claims),
         binding=Binding(jkt=_TASK),  # whoever holds the key, if a grant wants one to be held
     )
     found: dict[str, Any] = {}

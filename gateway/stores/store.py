@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, final
 
+from gateway.known_claims import NOTHING_KNOWN, KnownClaims
 from gateway.model import Restoration, Revocation
 
 Entry: TypeAlias = Revocation | Restoration
@@ -87,8 +88,8 @@ class TaskRow:
 
     `params` and `limits` are what JSON can hold. `above` are its ancestors, its parent first. `delegated` says that the agent
     has shown a token of the subject, and shows one again for each further token. `met` are the conditions of starts that held
-    of the claims of its starter; `subject_claims` are those of its subject, when it was opened, that policy read then. `due` is
-    when a task that was heard of ends unless it is heard of again.
+    of the claims of its starter; `subject_claims` is what policy read then of those of its subject. `due` is when a task that
+    was heard of ends unless it is heard of again.
     """
 
     id: str
@@ -110,7 +111,7 @@ class TaskRow:
     above: tuple[Above, ...] = field(default=(), hash=False)
     delegated: bool = False
     met: tuple[str, ...] = ()
-    subject_claims: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    subject_claims: KnownClaims = field(default=NOTHING_KNOWN, hash=False, repr=False)
 
     @property
     def family(self) -> str:
@@ -129,8 +130,10 @@ def terms_of(task: TaskRow) -> Mapping[str, object]:
         terms["delegated"] = True
     if task.met:
         terms["met"] = list(task.met)
-    if task.subject_claims:
-        terms["subject_claims"] = dict(task.subject_claims)
+    if task.subject_claims.there:
+        terms["subject_claims"] = dict(task.subject_claims.there)
+    if task.subject_claims.lacking:
+        terms["subject_lacks"] = sorted(task.subject_claims.lacking)
     return terms
 
 
@@ -141,7 +144,7 @@ def read_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
         "above": tuple(Above(*above) for above in terms.get("above", ())),
         "delegated": terms.get("delegated", False),
         "met": tuple(terms.get("met", ())),
-        "subject_claims": terms.get("subject_claims", {}),
+        "subject_claims": KnownClaims(terms.get("subject_claims", {}), frozenset(terms.get("subject_lacks", ()))),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from fakes.authority import AGENT, NOW, OTHER, first_token, task_row
 
+from gateway.known_claims import KnownClaims
 from gateway.stores.store import (
     KEEP_ENDED,
     KEEP_SPENT,
@@ -33,7 +34,11 @@ async def test_what_bounds_a_task_is_kept(store: Store):
     """Limits, ancestors and how it was opened survive the store, and so do those of a task that has none."""
     above = (Above("2" * 32, OTHER, {"requests": 5}), Above("3" * 32, AGENT, {}))
     task = task_row(
-        limits={"rate": "20/s", "bytes": 9}, above=above, delegated=True, met=("a", "b"), subject_claims={"customers": ["42"]}
+        limits={"rate": "20/s", "bytes": 9},
+        above=above,
+        delegated=True,
+        met=("a", "b"),
+        subject_claims=KnownClaims({"customers": ["42"]}, frozenset(("region", "vip"))),
     )
     await store.open_task(task, first_token(task))
     assert await store.task(task.id) == task

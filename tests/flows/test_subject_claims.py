@@ -51,6 +51,13 @@ class People:
             form = {"subject_token": self.identity("ann", ann), "subject_token_type": JWT_TYPE, **actor}
         return await self.door.issue(*[intent] if intent else [], **form, **extra)
 
+    async def below(self, above: dict[str, Any], clerk: dict[str, Any]) -> dict[str, Any]:
+        """A task of the clerk's below another one."""
+        kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        shown = {"client_assertion_type": kind, "client_assertion": self.identity("clerk", clerk)}
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        return await self.door.issue("items.read", subject_token=above["access_token"], subject_token_type=kind, **shown)
+
     async def asked(self, task: dict[str, Any], request: str, intent: str) -> tuple[int, str | None]:
         client = await self.door.connect()
         method, _, path = request.partition(" ")
@@ -97,16 +104,31 @@ async def test_claims_are_those_that_the_task_was_opened_with(house: Build, tmp_
     people = await made(house, tmp_path)
     task = await people.task("items.read", {}, {"items": ["1"]})
     later = await people.task("", {}, {"items": ["2"]}, task=task["task"])
-    client = {"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
-    client["client_assertion"] = people.identity("clerk", {"items": ["2"]})
-    kind = "urn:ietf:params:oauth:token-type:access_token"
-    below = await people.door.issue(
-        "items.read", subject_token=later["access_token"], subject_token_type=kind, **client
-    )  # fmt: skip
+    below = await people.below(later, {"items": ["2"]})
     assert below["task"] != task["task"]
     for each in (later, below):
         assert await people.asked(each, "GET /items/1", "items.read") == (200, None)
         assert await people.asked(each, "GET /items/2", "items.read") == (403, "condition_failed")
+
+
+async def test_of_a_claim_that_nobody_asked_for_in_time_a_denial_believes_nothing(house: Build, tmp_path: Path) -> None:
+    """A task that was opened before any condition read a claim does not know it; nor do its later tokens and those below."""
+    people = await made(house, tmp_path)
+    before = await people.task("items.read", {}, {"items": ["1"], "left": True})
+    settings = people.door.folder / "doorward.yaml"
+    rule = "  - {name: no leavers, intents: [items.*], when: 'request.path == \"/items/1\" && has(subject.claims.left)'}\n"
+    settings.write_text(settings.read_text().replace("denials:\n", "denials:\n" + rule))
+    assert people.door.doorward.reload is not None
+    await people.door.doorward.reload.again(by="test", confirmed=True)
+    later = await people.task("", {}, {"items": ["1"]}, task=before["task"])
+    below = await people.below(later, {})
+    for each in (before, later, below):
+        assert await people.asked(each, "GET /items/1", "items.read") == (403, "denied")
+        assert await people.asked(each, "GET /items/2", "items.read") == (403, "condition_failed")
+    for claims, code in (({"left": True}, "denied"), ({}, None)):
+        after = await people.task("items.read", {}, {"items": ["1"], **claims})
+        assert (await people.asked(after, "GET /items/1", "items.read"))[1] == code
+        assert (await people.asked(await people.below(after, {}), "GET /items/1", "items.read"))[1] == code
 
 
 async def test_what_policy_does_not_read_goes_nowhere(house: Build, tmp_path: Path) -> None:

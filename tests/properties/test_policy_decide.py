@@ -11,6 +11,7 @@ from gateway.errors import Refusal
 from gateway.http.content import Content
 from gateway.http.fields import request_vocabulary
 from gateway.http.head import parse_request
+from gateway.known_claims import known_of
 from gateway.model import (
     AgentPattern,
     Coverage,
@@ -50,6 +51,13 @@ class HandClock(Clock):
         return self.time
 
 
+def asked_for(request: dict) -> dict:
+    """The claims of the subject, or the failure that it is when nobody asked for them while they were at hand."""
+    if "region" not in request["known"]:
+        raise KeyError("region")
+    return request["claims"]
+
+
 def lacking(mapping: dict, name: str) -> str:
     """A member, or the failure that its lack is."""
     if name not in mapping:
@@ -71,7 +79,11 @@ CONDITIONS = {
     'request.headers["x-a"] == ["b"] && request.query.q[0] == "1"': lambda _captures, _request: True,
     '"untrusted" in task.labels': lambda _captures, request: "untrusted" in request["labels"],
     "task.requests < 5": lambda _captures, request: lacking(request, "requests") < 5,
-    'subject.claims.region == "eu"': lambda _captures, request: lacking(request["claims"], "region") == "eu",
+    'subject.claims.region == "eu"': lambda _captures, request: lacking(asked_for(request), "region") == "eu",
+    "has(subject.claims.region)": lambda _captures, request: "region" in asked_for(request),
+    '"untrusted" in task.labels || !has(subject.claims.region)': lambda _captures, request: (
+        "untrusted" in request["labels"] or "region" not in asked_for(request)
+    ),
     "request.json.amount <= 5": lambda _captures, request: lacking(request["body"], "amount") <= 5,
 }
 STARTS = {
@@ -109,6 +121,7 @@ requests = st.fixed_dictionaries(
         "body": st.sampled_from([{}, {"amount": 5}, {"amount": 6}]),
         "requests": st.sampled_from([0, 4, 5]),
         "claims": st.sampled_from([{}, {"region": "eu"}, {"region": "us"}]),
+        "known": st.sampled_from([frozenset(), frozenset(("region",))]),
     }
 )
 
@@ -140,7 +153,7 @@ def principal_of(request: dict) -> Current:
             marks=marks_of(token="j", task="t", agent="a", tenant="t"),
             params=request["params"],
             starter=None if request["starter"] == request["agent"] else request["starter"],
-            subject_claims=request["claims"],
+            subject_claims=known_of(request["claims"], request["known"]),
         )
     )
 

@@ -100,9 +100,12 @@ async def test_a_task_keeps_the_claims_of_its_subject(chartered: Chartered):
     child = (await chartered.below("worker", answer["access_token"], "mail.read")).json()
     below = (await chartered.below("worker", child["access_token"], "mail.read")).json()
     assert [claims(each)["subject_claims"] for each in (answer, again, child, below)] == [{"region": "eu"}] * 4
+    assert not any("subject_lacks" in claims(each) for each in (answer, again, child, below))
     handed = await chartered.own("worker", "status.read", may_act=HELPER)
     other = (await chartered.behalf("ann", "worker", "mail.read")).json()
     assert not any("subject_claims" in claims(each) for each in (handed.json(), other))
+    assert claims(other)["subject_lacks"] == ["region"]
+    assert "subject_lacks" not in claims(handed.json())
     assert "eu" not in repr(await chartered.world.authority.tasks.show(answer["task"]))
     assert "region" not in str(chartered.world.log.of("task")) + str(chartered.world.log.of("token"))
 

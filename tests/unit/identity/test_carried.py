@@ -31,13 +31,23 @@ def test_every_limit_of_the_task_and_of_those_above_counts(standing: Standing, i
 
 
 def test_what_policy_reads_of_the_claims_of_the_subject_is_known(standing: Standing, issuer: Any) -> None:
-    """Whatever they are, no representation shows them; and what is no object is no token of ours."""
-    principal = authenticate(bearer(made(issuer, subject_claims={"customers": ["42"]})), UPSTREAM, standing, SOURCE)
-    assert principal.subject_claims == {"customers": ["42"]}
+    """Whatever they are, no representation shows them; and of what is not spoken of nothing is known."""
+    said = {"subject_claims": {"customers": ["42"]}, "subject_lacks": ["vip"]}
+    principal = authenticate(bearer(made(issuer, **said)), UPSTREAM, standing, SOURCE)
+    assert principal.subject_claims == ({"customers": ["42"]}, {"vip"})
+    assert principal.subject_claims.had == {"customers": True, "vip": False}
     assert "42" not in repr(principal)
-    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE).subject_claims == {}
-    with pytest.raises(Refusal, match="token_invalid"):
-        authenticate(bearer(made(issuer, subject_claims=["customers"])), UPSTREAM, standing, SOURCE)
+    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE).subject_claims == ({}, frozenset())
+
+
+@pytest.mark.parametrize("whose", ["agent", "subject"])
+def test_claims_of_another_form_are_no_token(standing: Standing, issuer: Any, whose: str) -> None:
+    """A claim that cannot be read is not taken for one that is not there, whoever has signed it."""
+    known = authenticate(bearer(made(issuer, **{f"{whose}_lacks": ["shift"]})), UPSTREAM, standing, SOURCE)
+    assert (known.claims if whose == "agent" else known.subject_claims).had == {"shift": False}
+    for said in ({f"{whose}_claims": ["shift"]}, {f"{whose}_lacks": {"shift": 1}}, {f"{whose}_lacks": [1]}):
+        with pytest.raises(Refusal, match="token_invalid"):
+            authenticate(bearer(made(issuer, **said)), UPSTREAM, standing, SOURCE)
 
 
 @pytest.mark.parametrize(

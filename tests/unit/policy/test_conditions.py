@@ -4,14 +4,8 @@ import pytest
 
 from gateway.expressions import ExpressionError
 from gateway.policy.asked import VARIABLES, VOLATILE
-from gateway.policy.conditions import (
-    CONDITIONS_KEPT,
-    Member,
-    claims_named,
-    members_named,
-    request_condition,
-    start_condition,
-)
+from gateway.policy.conditions import CONDITIONS_KEPT, request_condition, start_condition
+from gateway.policy.members import Member, claims_apart, claims_named, members_named
 
 
 @pytest.mark.parametrize(
@@ -108,6 +102,32 @@ def test_claims_are_named_one_by_one(claims: str) -> None:
         f'{claims}.all(name, name == "x")',
         f"{claims}[agent.id] == 1",
         f'{claims}.shift == "a" || size({claims}) > 0',
+        f"has(({claims}.shift))",
+        f'({claims.partition(".")[0]}).claims.shift == "a"',
+        f'{claims}.`shift` == "a"',
     ):
         with pytest.raises(ExpressionError, match=f"name each claim that is read, as in {claims}.department"):
             request_condition(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "apart"),
+    [
+        ('has(agent.claims.x) && agent.claims.x == "1"', 'agent.had["x"] && agent.there["x"] == "1"'),
+        ('!has( subject . claims . x ) || path.x == "has"', '!subject.had["x"] || path.x == "has"'),
+        ("has(subject.claims.x.y)", 'has(subject.there["x"].y)'),
+        ("subject.claims['a.b'].exists(c, c == path.x)", "subject.there['a.b'].exists(c, c == path.x)"),
+        ('path.x == "subject.claims.x" // subject.claims.x', 'path.x == "subject.claims.x" // subject.claims.x'),
+    ],
+)
+def test_each_claim_is_asked_for_apart(text: str, apart: str) -> None:
+    """So that one of which nothing is known is an error wherever the expression comes to it, `has` or not."""
+    assert claims_apart(text) == apart
+    request_condition(text.partition(" //")[0])
+
+
+def test_nobody_writes_what_stands_for_claims() -> None:
+    """The names that are put in are no names of an operator."""
+    for text in ('agent.had["x"]', 'subject.there["x"] == "1"'):
+        with pytest.raises(ExpressionError, match="undeclared reference"):
+            request_condition(text)

@@ -1,0 +1,99 @@
+"""Finds in the text of an expression the members of variables that it names; knows no values and compiles nothing."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+CAPTURES: Final = "path"
+PARAMS: Final = "task.params"
+SUBJECT_CLAIMS: Final = "subject.claims"
+AGENT_CLAIMS: Final = "agent.claims"
+CARRIED: Final = (AGENT_CLAIMS, SUBJECT_CLAIMS)
+"""Of these a token carries only the members that policy names."""
+THERE: Final = {AGENT_CLAIMS: "agent.there", SUBJECT_CLAIMS: "subject.there"}
+"""What the claims are called that are known to be there. No operator can write this: it is put in when a text is understood."""
+HAD: Final = {AGENT_CLAIMS: "agent.had", SUBJECT_CLAIMS: "subject.had"}
+"""What maps the name of each claim that anything is known of to whether the identity had it; put in likewise."""
+
+_OF_MEMBERS: Final = (PARAMS, *CARRIED)
+_TOKENS: Final = re.compile(
+    r"""//[^\n]*|[rR][bB]?(?:"[^"\n]*"|'[^'\n]*')|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""|[A-Za-z_][A-Za-z0-9_]*|[^\s]""",
+    re.DOTALL,
+).finditer
+
+
+class Member(NamedTuple):
+    """A member of a variable that an expression names, such as `customer` of `path`. Line and column count from 1."""
+
+    variable: str
+    name: str
+    line: int
+    column: int
+
+
+class _Found(NamedTuple):
+    """A member by the tokens of a text: its variable begins at `first`, its name stands at `named`, and `end` follows it."""
+
+    variable: str
+    literal: str
+    first: int
+    named: int
+    end: int
+
+
+def members_named(text: str) -> Iterator[Member]:
+    """The members that an expression names of `path`, `task.params` and claims, as in `path.x` and `path["x"]`."""
+    tokens = _tokens(text)
+    for found in _members(tokens):
+        start = tokens[found.named].start()
+        line = text.count("\n", 0, start) + 1
+        yield Member(found.variable, found.literal.strip("\"'"), line, start - text.rfind("\n", 0, start))
+
+
+def claims_named(variable: str, text: str) -> frozenset[str]:
+    """The claims of the agent or of the subject, as `variable` says, that a condition of requests reads."""
+    return frozenset(member.name for member in members_named(text) if member.variable == variable)
+
+
+def claims_apart(text: str) -> str:
+    """The same expression, in which each claim is asked for by its name in `THERE`, and by `has` in `HAD`.
+
+    A name that either lacks is an error of the expression then, where `has` of it would be false. What asks for claims in
+    another way stays as it is.
+    """
+    tokens = _tokens(text)
+    words = [token[0] for token in tokens]
+    parts: list[str] = []
+    done = 0
+    for found in _members(tokens):
+        if found.variable not in CARRIED:
+            continue
+        first, end, of = found.first, found.end, THERE
+        if words[max(0, first - 2) : first] == ["has", "("] and words[end : end + 1] == [")"]:
+            first, end, of = first - 2, end + 1, HAD
+        parts += [text[done : tokens[first].start()], f"{of[found.variable]}[{found.literal}]"]
+        done = tokens[end - 1].end()
+    return "".join((*parts, text[done:]))
+
+
+def _tokens(text: str) -> list[re.Match[str]]:
+    return [token for token in _TOKENS(text) if not token[0].startswith("//")]
+
+
+def _members(tokens: list[re.Match[str]]) -> Iterator[_Found]:
+    words = [token[0] for token in tokens]
+    for at, word in enumerate(words):
+        if at and words[at - 1] == ".":
+            continue
+        if word == CAPTURES:
+            variable, follows = CAPTURES, at + 1
+        else:
+            variable, follows = "".join(words[at : at + 3]), at + 3
+            if variable not in _OF_MEMBERS:
+                continue
+        match words[follows : follows + 3]:
+            case [".", name, *rest] if name.isidentifier() and rest != ["("]:
+                yield _Found(variable, f'"{name}"', at, follows + 1, follows + 2)
+            case ["[", literal, "]"] if literal[0] in "\"'":
+                yield _Found(variable, literal, at, follows + 1, follows + 3)
