@@ -268,8 +268,7 @@ class Feed:
             if beat.epoch == self.epoch:
                 return beat
             # Before anybody hears of the new epoch, in which tokens are good again.
-            changes = self.stops.changes
-            await self.stops.put_back()
+            changes = await self.stops.put_back(beat.epoch)
             found = await self._store.beat()
             if epoch == self.epoch and found.epoch == beat.epoch and changes == self.stops.changes:
                 _log.error("epoch_began", epoch=found.epoch, lost=epoch)

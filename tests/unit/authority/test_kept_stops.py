@@ -9,6 +9,7 @@ from fakes.authority import AGENT, NOW, StillClock, build_store, first_token, ta
 from fakes.redis_server import RedisProcess
 from fakes.shared_authorities import One
 
+from gateway.authority import kept_stops
 from gateway.authority.kept_stops import MOST, KeptStops
 from gateway.model import FOREVER, Restoration, Revocation
 from gateway.stores.store import BarredError, Stop, Store, StoreUnavailableError
@@ -105,6 +106,95 @@ async def test_no_epoch_is_told_before_its_stops_are_back(redis: RedisProcess, b
     assert here.feed.reading
 
 
+class Slow:
+    """A store that takes each stop when it is let go on, and says how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked, self.puts = 0, asyncio.Queue[Exception | None]()
+
+    async def stop(self, *asked: Any) -> Revocation:
+        self.asked += 1
+        if (failure := await self.puts.get()) is not None:
+            raise failure
+        kind, name, _, cause, until, now = asked
+        return Revocation(1, now, kind, name, cause, until)
+
+
+class Putting:
+    """Stops of one agent that several put back into a slow store."""
+
+    def __init__(self) -> None:
+        self.store = Slow()
+        self.kept = KeptStops(cast("Store", self.store), StillClock())
+        self.kept.note(stop_of(AGENT))
+
+    async def begin(self, *epochs: str) -> list[asyncio.Task[int]]:
+        tasks = [asyncio.ensure_future(self.kept.put_back(epoch)) for epoch in epochs]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return tasks
+
+
+async def test_one_puts_back_for_all() -> None:
+    """Who comes meanwhile is told how many changes there were when it began, and not when it came."""
+    putting = Putting()
+    (first,) = await putting.begin("e")
+    putting.kept.note(stop_of(OTHER))
+    others = await putting.begin("e", "e")
+    assert putting.store.asked == 1
+    putting.store.puts.put_nowait(None)
+    assert await asyncio.gather(first, *others) == [1, 1, 1]
+    assert (putting.store.asked, putting.kept.changes) == (1, 2)
+
+
+async def test_who_is_left_by_one_that_was_cancelled_puts_back() -> None:
+    """Nobody takes what was begun for done, and again it is one that does it."""
+    putting = Putting()
+    first, second, third = await putting.begin("e", "e", "e")
+    first.cancel()
+    await putting.begin()
+    assert putting.store.asked == 2
+    putting.store.puts.put_nowait(None)
+    assert await asyncio.gather(second, third) == [1, 1]
+    assert (first.cancelled(), putting.store.asked) == (True, 2)
+
+
+async def test_a_failure_to_put_back_is_everybodys() -> None:
+    """And the next who comes tries again."""
+    putting = Putting()
+    tasks = await putting.begin("e", "e")
+    putting.store.puts.put_nowait(StoreUnavailableError("not now"))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 2
+    putting.store.puts.put_nowait(None)
+    assert await putting.kept.put_back("e") == 1
+    assert putting.store.asked == 2
+
+
+async def test_what_is_put_back_into_another_epoch_is_not_enough() -> None:
+    """The store was emptied once more: the next one begins when that is over."""
+    putting = Putting()
+    tasks = await putting.begin("e", "f", "f")
+    assert putting.store.asked == 1
+    putting.store.puts.put_nowait(None)
+    await putting.begin()
+    assert ([task.done() for task in tasks], putting.store.asked) == ([True, False, False], 2)
+    putting.store.puts.put_nowait(None)
+    assert await asyncio.gather(*tasks) == [1, 1, 1]
+    assert putting.store.asked == 2
+
+
+async def test_nobody_waits_for_ever_for_what_another_one_puts_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that answers nothing holds up only who asks it; who was held up is told that it is not available."""
+    monkeypatch.setattr(kept_stops, "PATIENCE", 0.01)
+    putting = Putting()
+    first, second = await putting.begin("e", "e")
+    with pytest.raises(StoreUnavailableError, match="still being put back"):
+        await second
+    putting.store.puts.put_nowait(None)
+    assert await first == 1
+
+
 class Unwilling:
     """A store that takes no stop."""
 
@@ -126,7 +216,7 @@ async def test_so_many_are_remembered_and_no_more(tmp_path: Path) -> None:
     changes = kept.changes
     kept.heard(Restoration(2, NOW, "agent", "7", "acme"))
     kept.renew([stop_of("7")], changes)
-    await kept.put_back()
+    await kept.put_back("e")
     kept_names = set()
     after = 0
     while page := await store.stops(after):
