@@ -21,6 +21,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _OF_ONE: Final = ("tenant", *SHARED)
 """What a file holds of one tenant, and files of `tenants` where there are several."""
 _IGNORED: Final = "^x-"
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum"}
 _TIMES: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _SIZES: Final = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
@@ -29,6 +30,11 @@ class _Generator(GenerateJsonSchema):
     """Adds what the models accept beyond their fields: ignored keys and scalar shorthands."""
 
     schema_dialect = _DIALECT
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        """Bounds of what a function of ours reads first, by the keywords of JSON Schema and not by the library's own."""
+        document = super().generate_inner(schema)
+        return {_BOUNDS.get(keyword, keyword): value for keyword, value in document.items()}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """The default of a duration or size in the form that an operator writes."""

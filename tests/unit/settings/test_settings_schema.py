@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from jsonschema_specifications import REGISTRY
 
 from gateway.cli.schema import schema_text
 from gateway.settings.schema import document_schema, known_at
@@ -39,6 +40,30 @@ def test_it_is_a_schema() -> None:
             if one.get("default") is not None:
                 errors = list(resolver.evolve(schema={**one, "$defs": schema["$defs"]}).iter_errors(one["default"]))
                 assert not errors, name
+
+
+def test_every_word_is_one_of_json_schema() -> None:
+    """One that the standard does not know would be passed over by editors, and so a bound that is not kept."""
+    known = set[str]()
+    for vocabulary in checker().META_SCHEMA["allOf"]:
+        known |= REGISTRY.contents(f"https://json-schema.org/draft/2020-12/{vocabulary['$ref']}")["properties"].keys()
+    unknown, left = set(), [document_schema()]
+    while left:
+        schema = left.pop()
+        unknown |= schema.keys() - known
+        for keyword in ("$defs", "properties", "patternProperties"):
+            left += [below for below in schema.get(keyword, {}).values() if isinstance(below, dict)]
+        left += [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+        left += [below for keyword in ("items", "additionalProperties") if isinstance(below := schema.get(keyword), dict)]
+    assert unknown == set()
+
+
+def test_bounds_are_kept() -> None:
+    """Of numbers that are read by a function of ours, as of all others."""
+    for gateway, fits in (({"workers": 256}, True), ({"workers": 257}, False), ({"workers": -1}, False)):
+        document = example()
+        document["gateway"] = gateway
+        assert checker().is_valid(document) == fits
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.name)
