@@ -135,7 +135,9 @@ class GatewaySide:
         known = {managed.source for part in parts for managed in part.credentials.managed.values()}
         several = len(credentials) > 1
         return tuple(
-            f"tenant {name}: {told}" if several else told for name, each in credentials.items() for told in each.troubles(known)
+            f"tenant {tenant}: {told}" if several else told
+            for tenant, each in credentials.items()
+            for _, told in each.troubles(known)
         )
 
     def commit(self, compiled: Compiled, credentials: Mapping[str, Credentials], troubles: Sequence[str]) -> None:

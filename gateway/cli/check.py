@@ -3,11 +3,12 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError, DoorwardError, Flaw
-from gateway.settings.compile import compile_configuration
+from gateway.settings.compile import compile_configuration, compile_credentials
 from gateway.settings.compiled import Compiled
 from gateway.settings.load import Loaded, load
 from gateway.settings.review import findings
@@ -17,12 +18,16 @@ SUMMARY = "validate a configuration; every mistake with its line and column"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The file stands with or without `-c`."""
+    parser.epilog = (
+        "Exits with 0 if the configuration can be used, else with 1. Warnings, as of a secret that is not there, and notes "
+        "leave it at 0, so that files can be checked where secrets are not."
+    )
     parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration (default doorward.yaml)")
     parser.add_argument("-c", "--config", metavar="FILE", help="the same")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one line if all is well, else one line for each flaw and exit with 1."""
+    """Print one line if all is well, with the warnings and notes there are, else one line for each flaw and exit with 1."""
     if arguments.file and arguments.config and arguments.file != arguments.config:
         raise DoorwardError("two files are named; check one at a time")
     file = Path(arguments.file or arguments.config or "doorward.yaml")
@@ -33,10 +38,24 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for warning in compiled.warnings:
         print(f"{file}: warning: {warning}", file=sys.stderr)
-    for finding in (finding for part in loaded.parts.values() for finding in findings(part)):
-        print(f"{finding.file}:{finding.line}:{finding.column}: note: {finding.message}", file=sys.stderr)
+    for part in loaded.parts.values():
+        for trouble in _missing_secrets(part):
+            _tell("warning", trouble)
+        for finding in findings(part):
+            _tell("note", finding)
     print(json.dumps([]) if arguments.json else f"{file}: ok ({_summary(loaded)})")
     return 0
+
+
+def _missing_secrets(loaded: Loaded) -> Iterator[Flaw]:
+    """Secrets that cannot be had here and now, where they are named. No mistake: where files are checked they may be absent."""
+    credentials = compile_credentials(loaded, Clock(), bytes(32))  # nothing is recorded, so there is no fingerprint to protect
+    for name, told in credentials.troubles():
+        yield loaded.flaw(("credentials", name, "secret"), told)
+
+
+def _tell(kind: str, flaw: Flaw) -> None:
+    print(f"{flaw.file}:{flaw.line}:{flaw.column}: {kind}: {flaw.message}", file=sys.stderr)
 
 
 def check(file: Path) -> tuple[Loaded, Compiled]:

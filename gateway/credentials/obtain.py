@@ -91,8 +91,8 @@ class Credentials:
         self.managed: Final = managed
         self._clock: Final = clock
 
-    def troubles(self, known: Collection[Source] = ()) -> Iterator[str]:
-        """A sentence for each credential that has no usable secret now, so that its requests would be refused.
+    def troubles(self, known: Collection[Source] = ()) -> Iterator[tuple[str, str]]:
+        """The name of each credential that has no usable secret now, so that its requests would be refused, and a sentence.
 
         Sources that are `known` are not asked.
         """
@@ -102,7 +102,7 @@ class Credentials:
             try:
                 managed.credential()
             except (SecretUnavailableError, UnfitSecretError) as error:
-                yield f"credential {name}: {error}; requests that need it are refused"
+                yield name, f"credential {name}: {error}; requests that need it are refused"
 
     async def obtain(self, permit: Permit) -> Credential:
         """The credential of the permit's upstream. A request is refused rather than forwarded bare."""

@@ -22,6 +22,23 @@ def test_check_counts_what_all_tenants_have(file: str, capsys: pytest.CaptureFix
     assert "2 tenants, 2 upstreams, 2 credentials, 2 intents, 2 grants, 0 denials" in capsys.readouterr().out
 
 
+def test_check_warns_of_secrets_that_are_not_there(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with the place where it is named; where a configuration is checked its secrets may well be absent."""
+    assert main(["check", file]) == 0
+    assert "warning" not in capsys.readouterr().err
+    (tmp_path / "acme-secret").unlink()
+    (tmp_path / "globex-secret").write_text("\n")
+    assert main(["check", file]) == 0
+    out, err = capsys.readouterr()
+    told = "the secret file {}/{}-secret cannot be read or is empty; requests that need it are refused"
+    assert [line for line in err.splitlines() if "warning" in line] == [
+        f"{tmp_path}/{name}.yaml:5:5: warning: credential key: {told.format(tmp_path, name)}" for name in ("acme", "globex")
+    ]
+    assert out.startswith(f"{file}: ok (")
+    assert main(["check", "--json", file]) == 0
+    assert capsys.readouterr().out == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("tenant", "agent", "target", "status", "told"),
     [
