@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from gateway.site import site_of
+
 RATE: Final = 20.0
 """Refusals a second of one source that are recorded one by one."""
 BURST: Final = 200.0
@@ -39,8 +41,9 @@ class Flood:
         self._buckets: dict[str, _Bucket] = {}
         self._counted: dict[str, Counted] = {}
 
-    def takes(self, source: str, code: str, *, steady: float, now: float) -> bool:
-        """Whether this refusal is beyond the rate; then it is counted here and needs no record of its own."""
+    def takes(self, address: str, code: str, *, steady: float, now: float) -> bool:
+        """Whether this refusal is beyond the rate of its source; then it is counted here and needs no record of its own."""
+        source = site_of(address)
         bucket = self._buckets.get(source)
         if bucket is None:
             if len(self._buckets) >= SOURCES:

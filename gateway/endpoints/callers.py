@@ -12,7 +12,6 @@ from gateway.authority.tenants import Tenants
 from gateway.endpoints.answers import AnswerError
 from gateway.endpoints.forms import Form, invalid
 from gateway.endpoints.peer_certificate import certificate_of
-from gateway.identity.failures import site_of
 from gateway.identity.identify import Identities
 from gateway.identity.provider import (
     ACCESS_TOKEN_TYPE,
@@ -26,6 +25,7 @@ from gateway.identity.provider import (
     Peer,
     Presented,
 )
+from gateway.site import site_of
 from gateway.stores.store import TaskUnknownError
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -7,12 +7,13 @@ from typing import Any, Final, cast
 
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead
-from gateway.identity.failures import Failures, site_of
+from gateway.identity.failures import Failures
 from gateway.identity.jose import Jws, TokenProblem, VerificationKey, read, verify
 from gateway.identity.places import DPOP, the_one_token
 from gateway.identity.standing import ALGORITHMS, Standing
 from gateway.known_claims import KnownClaims
 from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
+from gateway.site import site_of
 from gateway.task_limits import counted, read_limits
 
 KIND: Final = "at+jwt"

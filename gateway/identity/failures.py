@@ -5,7 +5,6 @@ core. Whoever has proved an identity from there before has an allowance of its o
 does not use it up; and a proof that has verified is always looked at again.
 """
 
-from ipaddress import ip_network
 from typing import Final, final
 
 from cachetools import LRUCache
@@ -20,20 +19,6 @@ SOURCES: Final = 16_384
 """Sources that are remembered; of more, the one that failed longest ago is forgotten."""
 GOOD: Final = 16_384
 """Proofs that have verified, and as many names that were proved, are remembered; of more, the oldest is like a new one."""
-
-
-_SITE: Final = 64
-"""Bits of an IPv6 address that name a network: the rest of it anybody there may choose."""
-
-
-def site_of(address: str) -> str:
-    """By what failures of an address are counted: itself, or the network of an IPv6 one; what is no address is its own."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ip_network((address, _SITE), strict=False))
-    except ValueError:
-        return address
 
 
 @final

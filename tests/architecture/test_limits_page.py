@@ -60,7 +60,7 @@ NO_BOUNDS = frozenset(
         "http/unix_socket.py EVERY_USER",
         "http/unix_socket.py FOLDER",
         "http/unix_socket.py OWNER_ONLY",
-        "identity/failures.py _SITE",
+        "site.py _SITE",
         "identity/asking.py _OK",
         "identity/claims.py _END_OF_TIME",
         "identity/nonces.py _MARK_BYTES",

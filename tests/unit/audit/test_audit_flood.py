@@ -43,6 +43,14 @@ def test_one_source_does_not_use_up_anothers_records() -> None:
     assert counted(flood) == {"loud": {"token_missing": 800}}
 
 
+def test_a_network_of_ipv6_is_one_source() -> None:
+    """Its addresses are there for anybody on it to choose, each as good as a new one."""
+    flood = Flood()
+    assert sum(recorded(flood, f"2001:db8:1:2::{number:x}", 1, 0.0) for number in range(1000)) == BURST
+    assert recorded(flood, "2001:db8:1:3::1", 1, 0.0) == 1
+    assert counted(flood) == {"2001:db8:1:2::/64": {"token_missing": 800}}
+
+
 def test_sources_are_bounded() -> None:
     """Beyond the bound they are counted together, so that addresses without end fill neither log nor memory."""
     flood = Flood()
