@@ -111,12 +111,12 @@ class Limit(NamedTuple):
 class Upstream:
     """A downstream API as the gateway sees it, one object for each in a snapshot. Times are seconds.
 
-    `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash.
-    `networks` holds `public` or CIDRs: where its name may resolve to. `tls` is for an origin with https. `credential`
-    names the entry whose secret is put in; `token_places` are the places besides Authorization where a task token
-    may stand; `emptied` are the headers that steps read and the upstream never sees; `passed` are the response headers
-    that only this upstream may send. `scrub` says where the injected secret is masked in its answers: `full`, `headers` or
-    `none`. `resource` is its address on the gateway as agents know it, which ends with `prefix` (RFC 9728 §1.2).
+    `prefix` is `/billing`, or empty for the root; `base_path` is the path of its URL without a trailing slash. `networks` holds
+    `public` or CIDRs: where its name may resolve to. `tls` is for an origin with https. `credential` names the entry whose
+    secret is put in; `token_places` are the places besides Authorization where a task token may stand; `emptied` are the
+    headers that steps read and the upstream never sees; `passed` are the response headers that only this upstream may send.
+    `scrub` says where the injected secret is masked in its answers: `full`, `headers` or `none`. `resource` is its address on
+    the gateway as agents know it, which ends with `prefix` (RFC 9728 §1.2).
     """
 
     tenant: str
@@ -146,10 +146,7 @@ class Upstream:
 
 
 class Binding(NamedTuple):
-    """What the holder of a token has to prove: a key by its thumbprint (RFC 9449 §6.1), a certificate by its (RFC 8705 §3.1).
-
-    Where both are there, both have to be proved.
-    """
+    """Thumbprints of what a token's holder has to prove, each that is there: of a key (RFC 9449), a certificate (RFC 8705)."""
 
     jkt: str | None = None
     certificate: str | None = None
@@ -193,7 +190,12 @@ Current = NewType("Current", Principal)
 
 def marks_of(*, token: str, task: str, agent: str, tenant: str, key: str = "") -> frozenset[str]:
     """The scope ladder of revocation as one set: revoked is what meets the set of revoked marks. `key` signed the token."""
-    return frozenset((f"token:{token}", f"task:{task}", f"agent:{agent}", f"tenant:{tenant}", f"key:{key}"))
+    return frozenset((f"token:{token}", f"task:{task}", mark_of(AGENT, agent, tenant), f"tenant:{tenant}", f"key:{key}"))
+
+
+def mark_of(kind: str, name: str, tenant: str) -> str:
+    """The mark of one thing. What tenants name themselves, agents and credentials, is another thing in each tenant."""
+    return f"{kind}:{tenant}/{name}" if kind in (AGENT, CREDENTIAL) else f"{kind}:{name}"
 
 
 @final
@@ -308,7 +310,7 @@ class Revocation:
     @property
     def mark(self) -> str:
         """What it revokes, in the form of `Principal.marks`."""
-        return f"{self.kind}:{self.id}"
+        return mark_of(self.kind, self.id, self.tenant)
 
 
 @final
@@ -325,7 +327,7 @@ class Restoration:
     @property
     def mark(self) -> str:
         """What is no longer revoked, in the form of `Principal.marks`."""
-        return f"{self.kind}:{self.id}"
+        return mark_of(self.kind, self.id, self.tenant)
 
 
 _DECIDED: Final = object()

@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, final
 
+from gateway.model import AGENT, TASK, TENANT, TOKEN, mark_of
+
 _MOST_NAMED: Final = 100
 _MOST_OPEN: Final = 100_000
 _FOREVER: Final = float("inf")
-_MEMBERS: Final = (("token", "token"), ("task", "task"), ("agent", "agent"), ("tenant", "tenant"))
+_RUNGS: Final = (TOKEN, TASK, AGENT, TENANT)
+"""The kinds of revocation, and the members of a record that name what they revoke."""
 
 Chain = Callable[[], Iterable[Mapping[str, Any]]]
 """The records of one writer, in their order; they are read twice."""
@@ -105,14 +108,15 @@ class Replay:
         return self._found
 
     def _take(self, chain: int | None, record: Mapping[str, Any]) -> None:
-        mark = f"{record.get('kind')}:{record.get('id')}"
-        known = self._in_force.setdefault(mark, [])
+        kind, name, tenant = str(record.get("kind")), str(record.get("id")), record.get("tenant")
         seq, time = int(record.get("seq", 0)), _seconds(record.get("time"))
         if record.get("event") == "restored":
-            for each in known:
-                if each.restored is None:
-                    each.restored = (seq, time)
+            for mark in _marks(kind, name, tenant):
+                for each in self._in_force.get(mark, ()):
+                    if each.restored is None:
+                        each.restored = (seq, time)
             return
+        known = self._in_force.setdefault(_marks(kind, name, tenant)[0], [])
         self._found.revocations += 1
         until = record.get("until")
         known.append(_InForce(chain, seq, time, _FOREVER if until is None else _seconds(until)))
@@ -165,8 +169,15 @@ class Replay:
                     return
 
     def _revoked_of(self, record: Mapping[str, Any]) -> Iterable[str]:
-        marks = (f"{kind}:{record.get(member)}" for kind, member in _MEMBERS)
+        tenant = record.get("tenant")
+        marks = (mark for kind in _RUNGS for mark in _marks(kind, str(record.get(kind)), tenant))
         return [mark for mark in marks if mark in self._in_force]
+
+
+def _marks(kind: str, name: str, tenant: object) -> Sequence[str]:
+    """What revokes one thing: its own mark first, and that of somebody who has noted no tenant."""
+    marks = (f"{kind}:{name}",) if tenant is None else (mark_of(kind, name, str(tenant)), f"{kind}:{name}")
+    return tuple(dict.fromkeys(marks))
 
 
 def _seconds(time: object) -> float:

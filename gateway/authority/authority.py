@@ -214,8 +214,8 @@ async def start_authority(
         max_task=rule.tokens.max_task,
         max_staleness=max_staleness,
         families=store,
-        labelled=lambda task, labels: recorder.after_ending(
-            "task", {"event": "labelled", "tenant": only, "task": task, "labels": sorted(labels)}
+        labelled=lambda tenant, task, labels: recorder.after_ending(
+            "task", {"event": "labelled", "tenant": tenant, "task": task, "labels": sorted(labels)}
         ),
     )
     authority = Authority(

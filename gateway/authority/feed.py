@@ -50,7 +50,7 @@ class Subscriber(Protocol):
         """
         ...
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
+    def restored(self, restoration: Restoration) -> None:
         """An agent, a tenant or a credential is accepted again; what had ended under it stays ended."""
         ...
 
@@ -295,6 +295,6 @@ class Feed:
         if entry.tenant and entry.tenant not in self.tenants:
             return
         if isinstance(entry, Restoration):
-            subscriber.restored(entry.kind, entry.id, entry.seq)
+            subscriber.restored(entry)
         else:
             subscriber.revoked(entry)

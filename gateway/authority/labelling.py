@@ -18,11 +18,11 @@ DEEPEST: Final = 64
 """How many ancestors a task may have."""
 
 LabelEvent = Learn | Mark | Heard | Forgot
-RecordLabels = Callable[[str, frozenset[str]], None]
-"""Told which task has got which labels that it did not have."""
+RecordLabels = Callable[[str, str, frozenset[str]], None]
+"""Told in which tenant which task has got which labels that it did not have."""
 
 
-def unrecorded(_task: str, _labels: frozenset[str]) -> None:
+def unrecorded(_tenant: str, _task: str, _labels: frozenset[str]) -> None:
     """Nobody keeps a record."""
 
 
@@ -64,9 +64,10 @@ class _Adding:
 class _Family:
     """Which gateways know which of its tasks; `ends` is when the last of them is over, in Unix seconds."""
 
-    __slots__ = ("ends", "known")
+    __slots__ = ("ends", "known", "tenant")
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str) -> None:
+        self.tenant: Final = tenant
         self.ends = 0.0
         self.known: Final[dict[str, set[str]]] = {}
 
@@ -132,7 +133,7 @@ class Labelling:
             labels = await self._store.labels(event.task)
             if isinstance(event, Mark) and (new := frozenset(event.labels.split()) - labels):
                 labels = await self._store.label(event.task, new)
-                self._record(event.task, new)
+                self._record(family.tenant, event.task, new)
         except TaskUnknownError:
             return
         reply = Labelled(event.number, event.task, " ".join(sorted(labels)), int(self._store.alone))
@@ -161,12 +162,12 @@ class Labelling:
 
     async def _family(self, task: str) -> _Family | None:
         """The family of a task; None if there is no such task, or no room for another family."""
-        root, ends = task, 0.0
+        root, tenant, ends = task, "", 0.0
         for _ in range(DEEPEST):
             row = await self._store.task(root)
             if row is None:
                 return None
-            ends = max(ends, row.ends)
+            tenant, ends = row.tenant, max(ends, row.ends)
             if row.parent is None:
                 break
             root = row.parent
@@ -174,6 +175,6 @@ class Labelling:
         if family is None:
             if len(self._families) >= FAMILIES:
                 return None
-            family = self._families[root] = _Family()
+            family = self._families[root] = _Family(tenant)
         family.ends = max(family.ends, ends)
         return family

@@ -6,7 +6,7 @@ from typing import Final, final
 
 from gateway.authority import wire
 from gateway.limits.wishes import Reply
-from gateway.model import Revocation
+from gateway.model import Restoration, Revocation
 
 MOST_WAITING: Final = 16 * 1024 * 1024
 """Bytes that may wait for a gateway, with room for all renewals at once. One that is slower is cut, and will refuse."""
@@ -38,9 +38,9 @@ class Outlet:
         """See `Subscriber.revoked`."""
         self._put(wire.revoked(revocation))
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
+    def restored(self, restoration: Restoration) -> None:
         """See `Subscriber.restored`."""
-        self._put(wire.restored(kind, name, seq))
+        self._put(wire.restored(restoration))
 
     def renewed(self, task: str, until: float) -> None:
         """See `Subscriber.renewed`."""

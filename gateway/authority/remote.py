@@ -14,7 +14,7 @@ from gateway.authority.remote_lender import RemoteLender
 from gateway.clock import Clock
 from gateway.fetch import Fetch, FetchError
 from gateway.limits.wishes import Lender
-from gateway.model import Revocation
+from gateway.model import Restoration, Revocation
 
 SILENCE: Final = 4.0
 """Seconds without a heartbeat after which the line is given up and dialled anew; they come every second."""
@@ -240,10 +240,10 @@ class _Line:
         self._seq = max(self._seq, revocation.seq)
         self._to.revoked(revocation)
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
+    def restored(self, restoration: Restoration) -> None:
         """Pass it on, and go on after it."""
-        self._seq = max(self._seq, seq)
-        self._to.restored(kind, name, seq)
+        self._seq = max(self._seq, restoration.seq)
+        self._to.restored(restoration)
 
     def renewed(self, task: str, until: float) -> None:
         """Pass it on."""

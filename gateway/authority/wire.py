@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from gateway.limits.wishes import Reply, UnreadableEventError, as_wire, read_reply
-from gateway.model import AGENT, CREDENTIAL, KEY, TASK, TENANT, TOKEN, Revocation
+from gateway.model import AGENT, CREDENTIAL, KEY, TASK, TENANT, TOKEN, Restoration, Revocation
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the events. Whoever reads another one does not follow it, for an event it does not know could be a revocation."""
 LONGEST_EVENT: Final = 256 * 1024
 """In bytes; a longer one breaks the stream."""
@@ -62,7 +62,7 @@ class Reader(Protocol):
         """See `Subscriber.revoked`."""
         ...
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
+    def restored(self, restoration: Restoration) -> None:
         """See `Subscriber.restored`."""
         ...
 
@@ -83,15 +83,16 @@ def keys(issuer: str, jwks: Mapping[str, object]) -> bytes:
 
 def revoked(entry: Revocation) -> bytes:
     """Something is revoked."""
-    return _event(
-        "revoked",
-        {"seq": entry.seq, "time": entry.time, "kind": entry.kind, "id": entry.id, "cause": entry.cause, "until": entry.until},
-    )
+    return _event("revoked", {**_entry(entry), "cause": entry.cause, "until": entry.until})
 
 
-def restored(kind: str, name: str, seq: int) -> bytes:
+def restored(entry: Restoration) -> bytes:
     """Something is accepted again."""
-    return _event("restored", {"seq": seq, "kind": kind, "id": name})
+    return _event("restored", _entry(entry))
+
+
+def _entry(entry: Revocation | Restoration) -> dict[str, object]:
+    return {"seq": entry.seq, "time": entry.time, "kind": entry.kind, "id": entry.id, "tenant": entry.tenant}
 
 
 def renewed(task: str, until: float) -> bytes:
@@ -136,9 +137,10 @@ def tell(reader: Reader, name: str, members: Mapping[str, Any]) -> None:
     if name == "beat":
         reader.beaten(Beat(_text(members, "epoch"), _whole(members, "seq"), _number(members, "at"), _text(members, "policy")))
     elif name == "revoked":
-        reader.revoked(_revocation(members))
+        cause, until = _text(members, "cause"), _number(members, "until")
+        reader.revoked(Revocation(*_of_entry(members), cause, until, _text(members, "tenant")))
     elif name == "restored":
-        reader.restored(_kind(members), _text(members, "id"), _whole(members, "seq"))
+        reader.restored(Restoration(*_of_entry(members), _text(members, "tenant")))
     elif name == "renewed":
         reader.renewed(_text(members, "task"), _number(members, "until"))
     elif name == "keys":
@@ -172,15 +174,8 @@ def _parse(text: bytes) -> tuple[str, Mapping[str, Any]]:
     return name, members
 
 
-def _revocation(members: Mapping[str, Any]) -> Revocation:
-    return Revocation(
-        _whole(members, "seq"),
-        _number(members, "time"),
-        _kind(members),
-        _text(members, "id"),
-        _text(members, "cause"),
-        _number(members, "until"),
-    )
+def _of_entry(members: Mapping[str, Any]) -> tuple[int, float, str, str]:
+    return _whole(members, "seq"), _number(members, "time"), _kind(members), _text(members, "id")
 
 
 def _kind(members: Mapping[str, Any]) -> str:

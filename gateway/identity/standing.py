@@ -14,7 +14,7 @@ from gateway.identity.jose import VerificationKey
 from gateway.identity.keyset import KeySetProblem, read_key_set
 from gateway.identity.renewals import Renewals
 from gateway.identity.until import Expiring
-from gateway.model import Principal, Revocation
+from gateway.model import Principal, Restoration, Revocation
 
 TOKENS_REMEMBERED: Final = 16_384
 """How many verified tokens are remembered; a forgotten one is verified again."""
@@ -112,10 +112,10 @@ class Standing:
         self._ending.add(revocation.mark, revocation.until)
         self.on_end(revocation.mark)
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
+    def restored(self, restoration: Restoration) -> None:
         """This mark is accepted again. What had ended under it has marks of its own."""
-        self.seq = max(self.seq, seq)
-        self._ending.remove(f"{kind}:{name}")
+        self.seq = max(self.seq, restoration.seq)
+        self._ending.remove(restoration.mark)
 
     def renewed(self, task: str, until: float) -> None:
         """A task has a new token, good until then: what an older one has opened may stay open for as long.

@@ -9,7 +9,7 @@ from gateway.authority.rules import AuthorityRule
 from gateway.clock import Clock
 from gateway.errors import Refusal
 from gateway.identity.provider import Identity
-from gateway.model import Revocation
+from gateway.model import Restoration, Revocation
 from gateway.policy.compile import Policy
 from gateway.policy.issue import Allowance, NotGrantedError, may_hold
 from gateway.policy.start import Opening
@@ -68,8 +68,8 @@ class Gateway:
     def revoked(self, revocation: Revocation) -> None:
         self.heard.append(("revoked", revocation.seq, revocation.mark))
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
-        self.heard.append(("restored", seq, f"{kind}:{name}"))
+    def restored(self, restoration: Restoration) -> None:
+        self.heard.append(("restored", restoration.seq, restoration.mark))
 
     def renewed(self, task: str, until: float) -> None:
         self.heard.append(("renewed", task, until))

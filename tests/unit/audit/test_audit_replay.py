@@ -56,6 +56,17 @@ def test_what_came_before_and_what_was_refused_is_no_breach() -> None:
     assert found.latest_close == pytest.approx(0.001, abs=1e-5)
 
 
+def test_an_agent_is_another_in_each_tenant() -> None:
+    """What is stopped and restored in one says nothing of the other; who has noted no tenant means any."""
+    agent = {"kind": "agent", "id": "spiffe://a/b"}
+    log = Log().add("revocation", 1, event="revoked", tenant="globex", until=None, **agent).allow(2)
+    assert judge(log).breaches == 0
+    log.add("revocation", 3, event="revoked", tenant="acme", until=None, **agent)
+    log.add("revocation", 4, event="restored", tenant="globex", **agent).allow(5).allow(6, tenant="globex")
+    assert judge(log).breaches == 1
+    assert judge(Log().allow(9), acknowledged=[{**agent, "time": stamp(8)}]).breaches == 1
+
+
 @pytest.mark.parametrize(("kind", "name"), [("token", "j1"), ("task", "t1"), ("agent", "spiffe://a/b"), ("tenant", "acme")])
 def test_what_is_accepted_after_its_revocation_is_found(kind: str, name: str) -> None:
     """By each rung of the ladder; another caller's request is none of it."""

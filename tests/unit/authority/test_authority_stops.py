@@ -19,7 +19,7 @@ async def test_gateways_hear_of_the_stop_before_the_tasks_and_of_the_end_last(au
     await authority.stops.restore(AN_AGENT, AGENT, by="alice")
     heard = [event for event in gateway.heard if event[0] in ("revoked", "restored")]
     assert heard == [
-        ("revoked", 1, f"agent:{AGENT}"), ("revoked", 2, f"task:{issued.task}"), ("restored", 3, f"agent:{AGENT}"),
+        ("revoked", 1, f"agent:acme/{AGENT}"), ("revoked", 2, f"task:{issued.task}"), ("restored", 3, f"agent:acme/{AGENT}"),
     ]  # fmt: skip
 
 

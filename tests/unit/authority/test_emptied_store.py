@@ -98,7 +98,7 @@ async def test_a_stop_that_the_store_has_lost_is_not_acknowledged(redis: RedisPr
     with pytest.raises(StoreUnavailableError, match="emptied"):
         await here.stops.stop("agent", AGENT, "operator", None, by="alice")
     await here.stops.stop("agent", AGENT, "operator", None, by="alice")
-    assert f"agent:{AGENT}" in here.standing.ended
+    assert f"agent:acme/{AGENT}" in here.standing.ended
     assert [stop.revocation.id for stop in await there.stops.page(0)] == [AGENT]
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.authority import wire
 from gateway.authority.outlet import Outlet
-from gateway.model import Revocation
+from gateway.model import Restoration, Revocation
 
-REVOCATION = Revocation(7, 1.5, "task", "t" * 32, "failed", 2.5)
+REVOCATION = Revocation(7, 1.5, "task", "t" * 32, "failed", 2.5, "acme")
 
 
 class Reads:
@@ -33,8 +33,8 @@ class Reads:
     def revoked(self, revocation: Revocation) -> None:
         self.heard.append(revocation)
 
-    def restored(self, kind: str, name: str, seq: int) -> None:
-        self.heard.append((kind, name, seq))
+    def restored(self, restoration: Restoration) -> None:
+        self.heard.append(restoration)
 
     def renewed(self, task: str, until: float) -> None:
         self.heard.append((task, until))
@@ -49,11 +49,12 @@ def read(*pieces: bytes) -> list[Any]:
     return reader.heard
 
 
+RESTORATION = Restoration(8, 6.5, "agent", "spiffe://a/\u2028\n\nevent: beat\n", "acme")
 WRITTEN = (
     wire.start(True, 4.25)
     + wire.keys("http://issuer", {"keys": []})
     + wire.revoked(REVOCATION)
-    + wire.restored("agent", "spiffe://a/\u2028\n\nevent: beat\n", 8)
+    + wire.restored(RESTORATION)
     + wire.renewed("t", 7.5)
     + wire.beat(wire.Beat("e", 8, 9.5, "abc"))
 )
@@ -61,7 +62,7 @@ READ = [
     wire.Start(True, 4.25),
     ("http://issuer", {"keys": []}),
     REVOCATION,
-    ("agent", "spiffe://a/\u2028\n\nevent: beat\n", 8),
+    RESTORATION,
     ("t", 7.5),
     wire.Beat("e", 8, 9.5, "abc"),
 ]
@@ -86,13 +87,14 @@ def test_events_are_read_as_they_were_written_in_any_pieces(cuts: list[int]):
         b'event: beat\ndata: {"epoch":"e","seq":true,"at":1,"policy":""}\n\n',
         b'event: beat\ndata: {"epoch":"e","seq":-1,"at":1,"policy":""}\n\n',
         b'event: beat\ndata: {"epoch":"e","seq":1,"at":null,"policy":""}\n\n',
-        b'event: restored\ndata: {"seq":1,"kind":"galaxy","id":"x"}\n\n',
-        b'event: restored\ndata: {"seq":1,"kind":"agent"}\n\n',
-        b'event: restored\ndata: {"seq":1,"kind":"agent","id":"' + b"x" * 2049 + b'"}\n\n',
+        b'event: restored\ndata: {"seq":1,"time":1,"kind":"galaxy","id":"x","tenant":"a"}\n\n',
+        b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","tenant":"a"}\n\n',
+        b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","id":"x"}\n\n',
+        b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","tenant":"a","id":"' + b"x" * 2049 + b'"}\n\n',
         b'event: revoked\ndata: {"seq":1,"kind":"task","id":"x"}\n\n',
         b'event: keys\ndata: {"issuer":"i","jwks":[]}\n\n',
-        b'event: start\ndata: {"version":2,"resumed":true,"at":1}\n\n',
-        b'event: start\ndata: {"version":1,"resumed":1,"at":1}\n\n',
+        b'event: start\ndata: {"version":1,"resumed":true,"at":1}\n\n',
+        b'event: start\ndata: {"version":2,"resumed":1,"at":1}\n\n',
         b"x" * (wire.LONGEST_EVENT + 1),
         b"event: beat\ndata: " + b" " * wire.LONGEST_EVENT + b"{}\n\n",
     ],

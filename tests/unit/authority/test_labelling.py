@@ -52,7 +52,11 @@ class House:
     def __init__(self, *names: str) -> None:
         self.clock = HandClock()
         self.families = MemoryFamilies({"root": None, "child": "root", "other": None})
-        self.lending = Lending(MemoryCounts(), self.clock, max_task=3600.0, max_staleness=STALENESS, families=self.families)
+        self.recorded: list[tuple[str, str, frozenset[str]]] = []
+        self.lending = Lending(
+            MemoryCounts(), self.clock, max_task=3600.0, max_staleness=STALENESS, families=self.families,
+            labelled=lambda *told: self.recorded.append(told),
+        )  # fmt: skip
         self.wires = [Wire(name, self.lending, self.clock) for name in names]
 
     async def settle(self) -> None:
@@ -72,6 +76,15 @@ class House:
         self.clock.time += seconds
         self.lending._queue.append(("", None))
         await self.lending.settle()
+
+
+async def test_what_a_task_did_not_have_is_recorded_in_its_tenant() -> None:
+    """Once for its family; whoever keeps the record serves several."""
+    house = House("a")
+    for task in ("child", "child", "root"):
+        house.adding(0, task, "untrusted")
+        await house.settle()
+    assert house.recorded == [("t", "child", {"untrusted"})]
 
 
 async def test_a_label_is_known_everywhere_before_it_is_acknowledged() -> None:

@@ -176,7 +176,7 @@ async def test_a_stop_outlives_what_another_tenant_restores(both: tuple[World, W
     await globex.authority.feed.subscribe(told)
     for world in both:
         await world.authority.stops.stop(AN_AGENT, AGENT, "operator", None, by="alice")
-    assert [event[2] for event in told.of("revoked")] == [f"agent:{AGENT}"]
+    assert [event[2] for event in told.of("revoked")] == [f"agent:globex/{AGENT}"]
     assert await acme.authority.stops.restore(AN_AGENT, AGENT, by="alice") is not None
     await globex.authority.feed.beat()
     assert told.of("restored") == []

@@ -13,7 +13,7 @@ from gateway.identity import authenticate as module
 from gateway.identity import jose
 from gateway.identity.authenticate import MOST_INTENTS, SKEW, authenticate, still_good
 from gateway.identity.standing import TOKENS_REMEMBERED, Standing
-from gateway.model import Origin, Principal, Revocation, Upstream
+from gateway.model import Origin, Principal, Restoration, Revocation, Upstream
 
 AGENT = "spiffe://acme.example/ns/agents/sa/reconciler"
 SOURCE = "192.0.2.1"
@@ -77,7 +77,7 @@ def test_a_principal_is_what_the_token_says(standing: Standing, issuer: Any) -> 
         intents=frozenset(("invoices.read", "invoices.write")),
         expires=1_800_000_300.0,
         epoch="first epoch",
-        marks=frozenset(("token:token-1", "task:task-1", f"agent:{AGENT}", "tenant:acme", "key:first")),
+        marks=frozenset(("token:token-1", "task:task-1", f"agent:acme/{AGENT}", "tenant:acme", "key:first")),
     )
 
 
@@ -323,15 +323,17 @@ def test_expiry_has_no_leeway(standing: Standing, issuer: Any, clock: Any) -> No
     assert why(principal, standing) == "token_expired"
 
 
-@pytest.mark.parametrize("mark", ["token:token-1", "task:task-1", f"agent:{AGENT}", "tenant:acme"])
-def test_each_rung_of_the_ladder_ends_the_access(standing: Standing, issuer: Any, clock: Any, mark: str) -> None:
-    """Token, task, agent and tenant: a revocation of any of them, and of nothing else."""
+@pytest.mark.parametrize(("kind", "name"), [("token", "token-1"), ("task", "task-1"), ("agent", AGENT), ("tenant", "acme")])
+def test_each_rung_of_the_ladder_ends_the_access(standing: Standing, issuer: Any, clock: Any, kind: str, name: str) -> None:
+    """Token, task, agent and tenant: a revocation of any of them, and of nothing else; nor of the agent in another tenant."""
     principal = authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE)
-    kind, _, name = mark.partition(":")
-    standing.revoked(Revocation(1, 0.0, kind, name + "2", "operator", clock.seconds + 600))
-    standing.revoked(Revocation(2, 0.0, "task" if kind != "task" else "token", name, "operator", clock.seconds + 600))
+    until = clock.seconds + 600
+    standing.revoked(Revocation(1, 0.0, kind, name + "2", "operator", until, "acme"))
+    standing.revoked(Revocation(2, 0.0, "task" if kind != "task" else "token", name, "operator", until, "acme"))
+    standing.revoked(Revocation(3, 0.0, "agent", AGENT, "operator", until, "globex"))
     assert still_good(principal, standing) is principal
-    standing.revoked(Revocation(3, 0.0, kind, name, "operator", clock.seconds + 600))
+    standing.revoked(Revocation(4, 0.0, kind, name, "operator", until, "acme"))
+    standing.restored(Restoration(5, 0.0, "agent", AGENT, "globex"))
     assert why(principal, standing) == "token_revoked"
 
 

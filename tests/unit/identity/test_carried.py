@@ -76,5 +76,5 @@ def test_only_the_outermost_actor_is_seen(standing: Standing, issuer: Any) -> No
     now, before = "spiffe://acme.example/b", "spiffe://acme.example/a"
     principal = authenticate(bearer(made(issuer, act={"sub": now, "act": {"sub": before}})), UPSTREAM, standing, SOURCE)
     assert principal.agent == now
-    assert f"agent:{now}" in principal.marks
+    assert f"agent:acme/{now}" in principal.marks
     assert before not in repr(principal)

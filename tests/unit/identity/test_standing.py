@@ -7,7 +7,7 @@ import pytest
 
 from gateway.identity.standing import SECONDS_PAST_USE, TOKENS_REMEMBERED, Standing
 from gateway.identity.until import SLOT
-from gateway.model import Principal, Revocation, marks_of
+from gateway.model import Principal, Restoration, Revocation, marks_of
 
 PRINCIPAL = Principal(
     agent="spiffe://acme.example/a", subject="s", tenant="acme", task="t", token="j", intents=frozenset(("invoices.read",)),
@@ -17,7 +17,7 @@ PRINCIPAL = Principal(
 
 def revocation(seq: int, until: float, name: str = "t", kind: str = "task") -> Revocation:
     """The end of a task, unless it says otherwise."""
-    return Revocation(seq, 0.0, kind, name, "operator", until)
+    return Revocation(seq, 0.0, kind, name, "operator", until, "acme")
 
 
 def test_before_the_first_heartbeat_it_is_stale(clock: Any) -> None:
@@ -143,7 +143,7 @@ def test_one_is_forgotten_and_the_others_stay(standing: Standing, clock: Any) ->
     standing.revoked(revocation(2, began + 10_000, "spiffe://acme.example/a", "agent"))
     clock.seconds = began + 200
     standing.beat("first epoch", 2)
-    assert standing.ended == {"agent:spiffe://acme.example/a"}
+    assert standing.ended == {"agent:acme/spiffe://acme.example/a"}
 
 
 def test_the_memory_of_tokens_is_bounded(standing: Standing) -> None:
@@ -163,7 +163,7 @@ def test_too_many_revocations_stop_everything(standing: Standing, monkeypatch: p
         standing.revoked(revocation(number, 4e9, f"task {number}"))
     standing.beat("first epoch", 3)
     assert standing.stale
-    standing.restored("task", "task 0", 4)
+    standing.restored(Restoration(4, 0.0, "task", "task 0", "acme"))
     standing.beat("first epoch", 4)
     assert not standing.stale
 
@@ -172,11 +172,12 @@ def test_what_is_restored_is_accepted_again(standing: Standing) -> None:
     """By its mark and no other; stopped once more, it is stopped."""
     standing.revoked(revocation(1, 4e9, "a", "agent"))
     standing.revoked(revocation(2, 4e9, "b", "agent"))
-    standing.restored("agent", "a", 3)
-    assert (standing.ended, standing.seq) == ({"agent:b"}, 3)
+    standing.restored(Restoration(3, 0.0, "agent", "b", "globex"))
+    standing.restored(Restoration(3, 0.0, "agent", "a", "acme"))
+    assert (standing.ended, standing.seq) == ({"agent:acme/b"}, 3)
     standing.revoked(revocation(4, 4e9, "a", "agent"))
     standing.beat("first epoch", 4)
-    assert standing.ended == {"agent:a", "agent:b"}
+    assert standing.ended == {"agent:acme/a", "agent:acme/b"}
 
 
 def test_renewals_belong_to_their_epoch(standing: Standing, clock: Any) -> None:
