@@ -1,13 +1,11 @@
 """Takes the figures of all parts of a process and puts them under the names of the table; knows no HTTP, no other process."""
 
 import platform
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway import __version__
 from gateway.audit import traffic
 from gateway.audit.traffic import Flow
-from gateway.authority.remote import RemoteFeed
-from gateway.authority_side import AuthoritySide
 from gateway.credentials.injector import UnfitSecretError
 from gateway.credentials.obtain import ManagedCredential
 from gateway.credentials.source import SecretUnavailableError
@@ -16,6 +14,10 @@ from gateway.ground import Ground
 from gateway.metrics.figures import Figures
 from gateway.metrics.kernel import measure_process
 from gateway.reload import P, Reload
+
+if TYPE_CHECKING:  # a process has one of the two, and does not hold the modules of the other
+    from gateway.authority.remote import RemoteFeed
+    from gateway.authority_side import AuthoritySide
 
 MAIN: Final = "main"
 """How the process is called that was started; workers are called by their numbers."""
@@ -62,13 +64,13 @@ def measure_gateway(figures: Figures, gateway: GatewaySide, ground: Ground) -> N
                 figures.put("doorward_credential_end_timestamp_seconds", managed.ends, label)
 
 
-def measure_feed(figures: Figures, feed: RemoteFeed) -> None:
+def measure_feed(figures: Figures, feed: "RemoteFeed") -> None:
     """The line to an authority in another process."""
     figures.put("doorward_feed_lost_total", feed.lost)
     figures.put("doorward_policy_differs", feed.differs)
 
 
-def measure_authority(figures: Figures, side: AuthoritySide) -> None:
+def measure_authority(figures: Figures, side: "AuthoritySide") -> None:
     """What issues and revokes, once it has started."""
     for (endpoint, error), times in side.answered.items():
         figures.put("doorward_authority_requests_total", times, endpoint, error)
