@@ -7,14 +7,13 @@ request that has begun finishes on the snapshot it began with. Whatever is refus
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
 
 from gateway import telemetry
 from gateway.aside import aside, building
 from gateway.audit.configuration import record_configuration
 from gateway.audit.ledger import Ledger
 from gateway.authority.drafts import opening_of
-from gateway.authority.tasks import Tasks
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError, DoorwardError, Refusal
 from gateway.policy.compile import Policy
@@ -24,6 +23,9 @@ from gateway.settings.difference import Difference, difference, fixed_flaws, nar
 from gateway.settings.load import Loaded, load, still_holds
 from gateway.settings.watch import LOOK_EVERY, Watch
 from gateway.stores.store import OPEN, PAGE, StoreUnavailableError, TaskFilter, TaskRow
+
+if TYPE_CHECKING:  # a gateway alone reloads too, and has no tasks
+    from gateway.authority.tasks import Tasks
 
 TRIES: Final = 3
 """How often files that change while they are read are read again at once."""
@@ -101,7 +103,7 @@ class Reload(Generic[P]):
     """Reads the files again when they change or somebody asks, one attempt at a time."""
 
     def __init__(
-        self, part: Part[P], loaded: Loaded, policy: str, *, tasks: Mapping[str, Tasks] | None, ledger: Ledger, clock: Clock
+        self, part: Part[P], loaded: Loaded, policy: str, *, tasks: "Mapping[str, Tasks] | None", ledger: Ledger, clock: Clock
     ) -> None:
         """`loaded` and the `policy` of this digest are in force.
 
@@ -288,7 +290,7 @@ def _compared(before: Loaded, after: Loaded) -> tuple[Difference, Mapping[str, f
     }
 
 
-async def _live(tasks: Tasks) -> AsyncIterator[TaskRow]:
+async def _live(tasks: "Tasks") -> AsyncIterator[TaskRow]:
     which = TaskFilter(state=OPEN, limit=PAGE)
     while page := await tasks.page(which):
         for task in page:

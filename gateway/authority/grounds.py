@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
-from gateway.authority.tokens import OwnToken
 from gateway.identity.provider import Identity
 from gateway.model import Binding
 from gateway.stores.store import TaskRow
+
+if TYPE_CHECKING:  # a gateway alone makes no tokens
+    from gateway.authority.tokens import OwnToken
 
 
 class Parent(NamedTuple):
     """A live token of a task, and that task: what a child task is opened and renewed with."""
 
-    token: OwnToken
+    token: "OwnToken"
     task: TaskRow
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from house_rules import ROOT
 
 LINE = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.MULTILINE)
 CONFIGURATION = """
@@ -46,6 +47,22 @@ SERVE = {
     "gateway.sidecar": "the authority is in this process",
     "gateway.worker": "and so is the gateway",
     "gateway.workers": "the same",
+}
+NO_AUTHORITY = {
+    "gateway.app": "the authority is elsewhere",
+    "gateway.authority.authority": "the same",
+    "gateway.authority.exchange": "the same",
+    "gateway.authority.tokens": "the same",
+    "gateway.authority_side": "the same",
+    "gateway.endpoints.token": "the same",
+    "gateway.workers": "it has none",
+}
+SIDECAR = {**NO_AUTHORITY, "gateway.worker": "it is no worker"}
+WORKER = {
+    **NO_AUTHORITY,
+    "aiohttp.web": "its parent answers operators",
+    "gateway.endpoints": "the same",
+    "gateway.sidecar": "it is a worker",
 }
 COMMAND = {
     **NO_SERVER,
@@ -100,6 +117,30 @@ def test_a_server_holds_what_its_configuration_needs(folder: Path):
         assert server.wait(30) == 0
     assert {"gateway.handle_request", "gateway.authority.exchange"} <= loaded(told)
     assert held(told, {**NEVER, **SERVE}) == []
+
+
+def test_a_sidecar_holds_no_authority(folder: Path):
+    """Nor what only an authority has a use for."""
+    text = (folder / "doorward.yaml").read_text()
+    remote = 'authority: {remote: "unix:nowhere.sock"}'
+    (folder / "doorward.yaml").write_text(re.sub("authority: .*", remote, text, count=1))
+    with start(folder, "serve", "--json") as server:
+        assert server.stdout is not None
+        assert "127.0.0.1" in server.stdout.readline(), (folder / "told").read_text()[-2000:]
+        told = (folder / "told").read_text()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert {"gateway.handle_request", "gateway.authority.remote"} <= loaded(told)
+    assert held(told, {**NEVER, **SIDECAR}) == []
+
+
+def test_a_worker_holds_neither_an_authority_nor_a_server_of_its_own(folder: Path):
+    """There are many of them, so what one of them holds counts as often."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import gateway.outgoing, gateway.worker"],
+        cwd=folder, stderr=subprocess.PIPE, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).stderr  # fmt: skip
+    assert held(told, {**NEVER, **WORKER}) == []
 
 
 def test_a_check_loads_no_server(folder: Path):
