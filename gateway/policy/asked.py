@@ -170,8 +170,9 @@ _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
 }
 UNDERSTOOD: Final[Mapping[str, Type]] = {name: type_ for name, (type_, _) in _KNOWN.items()}
 """What a condition reads once each claim that it asks for is asked for by its name, with its types."""
+_ASKED_BY_NAME: Final = frozenset(THERE.values()) | frozenset(HAD.values())
 VARIABLES: Final[Mapping[str, Type]] = {
-    name: type_ for name, type_ in UNDERSTOOD.items() if name not in (*THERE.values(), *HAD.values())
+    name: type_ for name, type_ in UNDERSTOOD.items() if name not in _ASKED_BY_NAME
 } | dict.fromkeys(CARRIED, CLAIMS)
 """What a condition may read."""
 OF_BODY: Final = frozenset(("request.json", "request.form"))

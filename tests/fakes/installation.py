@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, process: subprocess.Popen) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         assert process.poll() is None, f"the process ended with {process.returncode}"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
