@@ -16,12 +16,12 @@ from gateway.http.listener import BACKLOG, Listener
 from gateway.http.memory import DATED, Memory
 from gateway.http.pool import Pool
 from gateway.http.relay import Relay
-from gateway.http.turns import Sharing, Turns
+from gateway.http.turns import SharedCounts, Turns
 from gateway.http.waiting import Wait
 from gateway.identity.cuts import Cuts
 from gateway.identity.nonces import Nonces
 from gateway.identity.possession import Possession
-from gateway.identity.replays import Replays, Share, alone
+from gateway.identity.replays import Replays, SharedProofs, alone
 from gateway.identity.standing import Standing
 from gateway.limits.leases import Leases
 from gateway.limits.wishes import Lender
@@ -41,17 +41,21 @@ class GatewaySide:
     """Everything that a request passes. Start once, stop once; all that was started stops in reverse."""
 
     def __init__(
-        self, ground: Ground, bound: Sequence[Bound] = (), share: Share | None = None, sharing: Sharing | None = None
+        self,
+        ground: Ground,
+        bound: Sequence[Bound] = (),
+        proofs: SharedProofs | None = None,
+        counts: SharedCounts | None = None,
     ) -> None:
         """Nothing is opened yet. It listens on the sockets of `bound`, or on the addresses of the configuration.
 
-        `share` is what it remembers proofs with, beside other processes of the same gateway, and `sharing` what it takes
+        `proofs` is what it remembers proofs with, beside other processes of the same gateway, and `counts` what it takes
         turns with when they accept.
         """
         self._ground: Final = ground
         self._bound: Final = bound
-        self._share: Final = share or alone()
-        self._sharing: Final = sharing
+        self._proofs: Final = proofs or alone()
+        self._counts: Final = counts
         self._started: Final = AsyncExitStack()
         self.leases: Final = Leases(ground.clock)
         self.sweep: Final = Sweep()
@@ -180,17 +184,17 @@ class GatewaySide:
         )
 
     def _make_possession(self) -> Possession:
-        replays = Replays(self._share)
+        replays = Replays(self._proofs)
         self._started.callback(replays.close)
         required = self._ground.loaded.document.gateway.proof == "required"
-        return Possession(Nonces(self._share.key, self._ground.clock), replays, required=required)
+        return Possession(Nonces(self._proofs.key, self._ground.clock), replays, required=required)
 
     async def _listen(self) -> Listener:
         ground, document = self._ground, self._ground.loaded.document
         tls = ground.live("gateway", document.gateway.tls)
         turns = None
-        if self._sharing is not None:
-            turns = Turns(self._sharing, document.gateway.limits.connections)
+        if self._counts is not None:
+            turns = Turns(self._counts, document.gateway.limits.connections)
             self._started.callback(turns.close)
         listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls, turns)
         cuts = Cuts(self.standing, listener.connections, ground.clock)

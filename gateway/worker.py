@@ -18,8 +18,8 @@ from gateway.gateway_side import GatewaySide
 from gateway.ground import Ground
 from gateway.heap import settle
 from gateway.http.bound import Bound
-from gateway.http.turns import Sharing
-from gateway.identity.replays import Share
+from gateway.http.turns import SharedCounts
+from gateway.identity.replays import SharedProofs
 from gateway.measuring import measure_feed, measure_gateway, measure_ground
 from gateway.metrics.figures import Figures
 from gateway.settings.load import Loaded, load_text
@@ -39,9 +39,9 @@ class Worker:
             Bound(text, [socket.socket(fileno=descriptor) for descriptor in descriptors])
             for text, descriptors in order["listen"]
         ]
-        share = Share(bytes.fromhex(order["key"]), order["proofs"], order["number"] - 1, order["processes"])
-        sharing = Sharing(order["connections"], order["number"] - 1, order["processes"])
-        self._gateway: Final = GatewaySide(self.ground, self._bound, share, sharing)
+        proofs = SharedProofs(bytes.fromhex(order["key"]), order["proofs"], order["number"] - 1, order["processes"])
+        counts = SharedCounts(order["connections"], order["number"] - 1, order["processes"])
+        self._gateway: Final = GatewaySide(self.ground, self._bound, proofs, counts)
         self._feed: Final = RemoteFeed(
             Place("http://doorward", order["feed"]), clock, policy=lambda: self.ground.policy, name=order["name"]
         )

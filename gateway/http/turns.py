@@ -10,7 +10,7 @@ _WORD: Final = 4
 _GONE: Final = 2**32 - 1
 
 
-class Sharing(NamedTuple):
+class SharedCounts(NamedTuple):
     """What one of several processes has to know to take turns with the others. `number` counts from 0.
 
     Without a `descriptor` there are no others.
@@ -37,11 +37,11 @@ def leave_out(descriptor: int, number: int) -> None:
 class Turns:
     """How many connections each process has, as each says itself."""
 
-    def __init__(self, sharing: Sharing = Sharing(), most: int = _GONE) -> None:  # noqa: B008 it cannot be changed
+    def __init__(self, shared: SharedCounts = SharedCounts(), most: int = _GONE) -> None:  # noqa: B008 it cannot be changed
         """Says nothing yet. A process has room for `most` connections."""
         self._most: Final = most
         self._left = False
-        descriptor, self._own, processes = sharing
+        descriptor, self._own, processes = shared
         self._memory: Final = mmap.mmap(-1 if descriptor is None else descriptor, processes * _WORD)
         self._counts: Final = memoryview(self._memory).cast("I")
         self._others: Final = tuple(number for number in range(processes) if number != self._own)

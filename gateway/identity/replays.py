@@ -32,7 +32,7 @@ class FullError(Exception):
     """So many proofs came in this period that no more can be remembered, and so none accepted."""
 
 
-class Share(NamedTuple):
+class SharedProofs(NamedTuple):
     """What one of several processes has to know to remember proofs with the others, who have the same key.
 
     Without a `descriptor` there are no others. `number` counts from 0.
@@ -44,9 +44,9 @@ class Share(NamedTuple):
     processes: int = 1
 
 
-def alone() -> Share:
+def alone() -> SharedProofs:
     """For a process that is the only one of its gateway."""
-    return Share(secrets.token_bytes(KEY_BYTES))
+    return SharedProofs(secrets.token_bytes(KEY_BYTES))
 
 
 def shared_memory(processes: int) -> int:
@@ -60,7 +60,7 @@ def shared_memory(processes: int) -> int:
 class Replays:
     """The proofs that came to any process of the gateway."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: SharedProofs) -> None:
         """What another process had written under the same number before is still there."""
         _, descriptor, number, processes = share
         self._memory: Final = mmap.mmap(-1 if descriptor is None else descriptor, processes * SEGMENT_BYTES)

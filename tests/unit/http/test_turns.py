@@ -11,7 +11,7 @@ import structlog
 from fakes.clock import TurnedClock
 
 from gateway.http.door import TAKE_OVER, Door
-from gateway.http.turns import SPREAD, Sharing, Turns, leave_out, shared_counts
+from gateway.http.turns import SPREAD, SharedCounts, Turns, leave_out, shared_counts
 
 ARRIVING = 96
 
@@ -29,7 +29,7 @@ class Process:
 
     def __init__(self, memory: int, number: int) -> None:
         self.guests: list[socket.socket] = []
-        self.turns = Turns(Sharing(memory, number, 3))
+        self.turns = Turns(SharedCounts(memory, number, 3))
         self.door = Door(self.guests.append, lambda: len(self.guests), TurnedClock(), self.turns)
 
     async def close(self) -> None:
@@ -71,7 +71,7 @@ async def test_many_who_come_at_once_are_shared(memory: int) -> None:
 async def test_who_does_not_move_is_not_waited_for(memory: int) -> None:
     """A process that has fewer connections and accepts none is given a moment each time, and the others go on."""
     opened = socket.create_server(("127.0.0.1", 0), backlog=256)
-    frozen, lives = Turns(Sharing(memory, 0, 3)), Process(memory, 1)
+    frozen, lives = Turns(SharedCounts(memory, 0, 3)), Process(memory, 1)
     frozen.tell(0)
     callers = arrive(opened, 4 * TAKE_OVER)
     lives.door.open_on(opened)
@@ -86,7 +86,7 @@ async def test_who_does_not_move_is_not_waited_for(memory: int) -> None:
 async def test_who_has_fewer_is_left_the_next(memory: int) -> None:
     """In the turn in which a connection comes, one that has more than another leaves it."""
     opened = socket.create_server(("127.0.0.1", 0), backlog=256)
-    fewer, more = Turns(Sharing(memory, 0, 3)), Process(memory, 1)
+    fewer, more = Turns(SharedCounts(memory, 0, 3)), Process(memory, 1)
     more.guests.extend(socket.socket() for _ in range(2))
     fewer.tell(1)
     callers = arrive(opened, 1)
@@ -101,7 +101,7 @@ async def test_who_has_fewer_is_left_the_next(memory: int) -> None:
 
 async def test_who_is_full_leaves_it_to_whoever_has_room(memory: int) -> None:
     """Though it has hardly more connections: the other one would turn nobody away. If all are full, all turn away."""
-    full, other = Turns(Sharing(memory, 0, 3), most=100), Turns(Sharing(memory, 1, 3), most=100)
+    full, other = Turns(SharedCounts(memory, 0, 3), most=100), Turns(SharedCounts(memory, 1, 3), most=100)
     full.tell(100)
     other.tell(95)
     assert not full.ours()
@@ -119,7 +119,7 @@ async def test_no_descriptor_left_is_told_once_a_second(memory: int, monkeypatch
     opened.bind(("127.0.0.1", 0))
     opened.listen()
     for fewer in (0, 9):
-        other, mine = Turns(Sharing(memory, 0, 3)), Turns(Sharing(memory, 1, 3))
+        other, mine = Turns(SharedCounts(memory, 0, 3)), Turns(SharedCounts(memory, 1, 3))
         other.tell(fewer)
         door = Door(lambda _: None, lambda: 5, TurnedClock(), mine)
         caller = arrive(opened, 1)[0]
@@ -147,7 +147,7 @@ class Exhausted(socket.socket):
 
 def test_who_has_left_or_died_has_no_turn(memory: int) -> None:
     """Neither is anybody's measure, nor is one that has never begun."""
-    one, other = Turns(Sharing(memory, 0, 3)), Turns(Sharing(memory, 1, 3))
+    one, other = Turns(SharedCounts(memory, 0, 3)), Turns(SharedCounts(memory, 1, 3))
     one.tell(1000)
     assert one.ours()
     other.tell(3)

@@ -7,14 +7,14 @@ import pytest
 
 from gateway.identity import replays as module
 from gateway.identity.nonces import PERIOD, Nonces
-from gateway.identity.replays import FullError, Replays, Share, alone, shared_memory
+from gateway.identity.replays import FullError, Replays, SharedProofs, alone, shared_memory
 
 
 @pytest.fixture
 def pair():
     """Two processes of one gateway."""
     key, descriptor = secrets.token_bytes(32), shared_memory(2)
-    made = [Replays(Share(key, descriptor, number, 2)) for number in range(2)]
+    made = [Replays(SharedProofs(key, descriptor, number, 2)) for number in range(2)]
     yield made
     for each in made:
         each.close()
@@ -43,7 +43,7 @@ def test_what_one_process_has_seen_no_other_accepts(pair):
 def test_a_successor_knows_what_its_predecessor_saw():
     """A worker that is started anew under the same number accepts nothing that was shown before."""
     key, descriptor = secrets.token_bytes(32), shared_memory(1)
-    share = Share(key, descriptor, 0, 1)
+    share = SharedProofs(key, descriptor, 0, 1)
     before = Replays(share)
     assert before.is_new(7, "key", "a")
     before.close()
