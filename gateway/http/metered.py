@@ -10,7 +10,7 @@ from typing import Final, Protocol, final
 from gateway.errors import Refusal
 from gateway.http.body import Body, ClosedBody
 from gateway.http.house import Receiver
-from gateway.http.read_body import GatheredBody, ReadBody
+from gateway.http.read_body import ReadBody
 from gateway.http.scrubbed_body import ScrubbedClosedBody
 from gateway.http.scrubbed_messages import ScrubbedMessages
 
@@ -93,7 +93,7 @@ class MeteredBody:
     def end(self) -> bytes:
         """The sender closed the connection in good order. Raises `Refusal` if the very last bytes may not pass."""
         body = self._body
-        if not isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages, ReadBody, GatheredBody)):
+        if not isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages, ReadBody)):
             raise TypeError("only a body that is delimited by its connection ends with it")
         passed = body.end()
         if not self._meter.take(body.payload - self.payload):
@@ -118,7 +118,7 @@ class MeteredBody:
 
 
 def _ends_with_connection(body: Body) -> bool:
-    if isinstance(body, (ReadBody, GatheredBody)):
+    if isinstance(body, ReadBody):
         return body.open_ended
     return isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages))
 

@@ -51,7 +51,6 @@ class Answers(Protocol):
         ...
 
 
-@final
 class ReadBody:
     """A body that is passed on in chunks as it is read, or without `framed` as it comes."""
 
@@ -98,51 +97,31 @@ class ReadBody:
 
 
 @final
-class GatheredBody:
+class GatheredBody(ReadBody):
     """A body that is passed on when it is here whole, so that its length is known before its head goes out."""
 
-    __slots__ = ("_body", "_reading", "_stream", "done", "payload", "rest", "whole")
+    __slots__ = ("whole",)
 
     def __init__(self, framing: Framing, reading: Reading, stream: Stream | None) -> None:
-        self._body: Final = follow(framing, framed=False)
-        self._reading: Final = reading
-        self._stream: Final = stream
-        self.done = False
-        self.payload = 0
-        """Bytes of content that can be passed on: none before it is done."""
-        self.rest = b""
+        """`reading` gathers: nothing comes of it before everything has come."""
+        super().__init__(framing, reading, stream, framed=False)
         self.whole = b""
         """The content, once it is done."""
 
-    @property
-    def open_ended(self) -> bool:
-        """Whether the body ends with its connection."""
-        return isinstance(self._body, ClosedBody)
-
     def feed(self, data: bytes) -> bytes:
         """Keep what has come. Raises `BrokenChunkError` and `Refusal`."""
-        body: Body = self._body
-        content = body.feed(data)
-        self.done = done = body.done
-        self.rest = body.rest
-        return self._keep(content, last=done)
+        self.whole += super().feed(data)
+        return b""
 
     def end(self) -> bytes:
         """The sender closed the connection in good order."""
-        self.done = True
-        return self._keep(b"", last=True)
-
-    def _keep(self, content: bytes, *, last: bool) -> bytes:
-        read = self._reading.pass_on(content, last=last)
-        if last:
-            self.whole = read if self._stream is None else self._stream.pass_on(read, last=True)
-            self.payload = len(self.whole)
+        self.whole += super().end()
         return b""
 
 
 def follow_read(
     answers: Answers, response: ResponseHead, scrubber: Scrubber | None, lines: list[bytes], outcome: Outcome, *, framed: bool
-) -> ReadBody | GatheredBody | None:
+) -> ReadBody | None:
     """The follower for a body that is read, whose framing in `lines` is made to fit; None for one that nobody reads.
 
     Raises `Refusal` for one that cannot be read.

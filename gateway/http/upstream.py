@@ -11,7 +11,7 @@ from gateway.http.chunked import BrokenChunkError
 from gateway.http.downstream import Downstream
 from gateway.http.metered import MeteredBody
 from gateway.http.outbound import PoolKey
-from gateway.http.read_body import GatheredBody, ReadBody
+from gateway.http.read_body import ReadBody
 from gateway.http.scrubbed_body import ScrubbedClosedBody
 from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.sender import Sender, Turn
@@ -94,10 +94,8 @@ class UpstreamConnection(Sender):
         if isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages)) and self._is_end(error):
             caller.send(body.end())
             self._ended(caller)
-        elif isinstance(body, (ReadBody, GatheredBody)) and body.open_ended and self._is_end(error):
+        elif isinstance(body, (ReadBody, MeteredBody)) and body.open_ended and self._is_end(error):
             self._end_read(caller, body)
-        elif isinstance(body, MeteredBody) and body.open_ended and self._is_end(error):
-            self._end_metered(caller, body)
         elif self._silent and isinstance(error, ssl.SSLError):
             told = "The upstream ended the TLS connection with an alert."
             caller.interrupt(Refusal("upstream_failed", told, error="tls_alert_received"))
@@ -268,15 +266,7 @@ class UpstreamConnection(Sender):
         if body.done:
             self._ended(caller)
 
-    def _end_read(self, caller: Downstream, body: ReadBody | GatheredBody) -> None:
-        try:
-            caller.send(body.end())
-        except Refusal as refusal:
-            caller.interrupt(refusal)
-        else:
-            self._ended(caller)
-
-    def _end_metered(self, caller: Downstream, body: MeteredBody) -> None:
+    def _end_read(self, caller: Downstream, body: ReadBody | MeteredBody) -> None:
         try:
             caller.send(body.end())
         except Refusal as refusal:

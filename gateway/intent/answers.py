@@ -173,14 +173,10 @@ class EventListener:
         return self._answers.cut(content, asks, self._outcome) if asks.lists else content
 
 
-@final
-class GatheredList:
-    """An answer with a list, as one JSON text."""
+class _Answer:
+    """One JSON text, of which parts have come."""
 
     __slots__ = ("_answers", "_asks", "_outcome", "_parts", "_size")
-
-    gathers: Final = True
-    changes: Final = True
 
     def __init__(self, answers: McpAnswers, asks: Asks, outcome: Outcome) -> None:
         self._answers: Final = answers
@@ -188,6 +184,16 @@ class GatheredList:
         self._outcome: Final = outcome
         self._parts: list[bytes] = []
         self._size = 0
+
+
+@final
+class GatheredList(_Answer):
+    """An answer with a list, as one JSON text."""
+
+    __slots__ = ()
+
+    gathers: Final = True
+    changes: Final = True
 
     def pass_on(self, content: bytes, *, last: bool) -> bytes:
         """Nothing before everything has come."""
@@ -204,20 +210,13 @@ class GatheredList:
 
 
 @final
-class SeenAnswer:
+class SeenAnswer(_Answer):
     """An answer to a call, as one JSON text."""
 
-    __slots__ = ("_answers", "_asks", "_outcome", "_parts", "_size")
+    __slots__ = ()
 
     gathers: Final = False
     changes: Final = False
-
-    def __init__(self, answers: McpAnswers, asks: Asks, outcome: Outcome) -> None:
-        self._answers: Final = answers
-        self._asks: Final = asks
-        self._outcome: Final = outcome
-        self._parts: list[bytes] = []
-        self._size = 0
 
     def pass_on(self, content: bytes, *, last: bool) -> bytes:
         """Everything as it comes."""
