@@ -6,8 +6,10 @@ the old keys serve on for a bounded time. Key ids come from callers, so an unkno
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, final
+from typing import Annotated, Final, Protocol, final
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
 
 from gateway.clock import Clock
 from gateway.identity.asking import Asking, check_address, is_loopback
@@ -113,9 +115,14 @@ class DiscoveredKeys(KeptKeys):
         return read_key_set(await self._asking.get(address, limit=KEY_SET_BYTES), self._algorithms)
 
 
-def check_issuer(issuer: str) -> None:
+def check_issuer(issuer: str) -> str:
     """Check an issuer's address: https, or http on loopback, without user, query and fragment. Raises `ValueError`."""
     check_address(issuer, "an issuer")
+    return issuer
+
+
+Issuer = Annotated[str, Field(min_length=8, max_length=500), AfterValidator(check_issuer)]
+"""The address of an issuer, as a configuration names it and tokens repeat it."""
 
 
 def _may_be_asked(address: str, issuer: str) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from gateway.identity import jose
+from gateway.identity.discovery import Keys
 from gateway.identity.failures import Failures
+from gateway.identity.kept import UnavailableError
 from gateway.identity.provider import (
     ACCESS_TOKEN_TYPE,
     MTLS_PEER_TYPE,
@@ -188,6 +190,20 @@ def read_signed(token: str) -> jose.Jws:
         raise refused(problem) from None
     except UnicodeEncodeError:
         raise IdentityRefusedError(_SENTENCES["form"]) from None
+
+
+async def verify_signed(jws: jose.Jws, keys: Keys) -> None:
+    """Check that the issuer, whose keys these are, has signed it. Raises `IdentityRefusedError`, `IdentityUnavailableError`."""
+    try:
+        key = await keys.find(jws.kid or "")
+    except UnavailableError as error:
+        raise IdentityUnavailableError(error.sentence) from None
+    if key is None:
+        raise IdentityRefusedError("the identity token is signed with a key that its issuer does not publish")
+    try:
+        jose.verify(jws, key)
+    except jose.TokenProblem as problem:
+        raise refused(problem) from None
 
 
 def refused(problem: jose.TokenProblem) -> IdentityRefusedError:

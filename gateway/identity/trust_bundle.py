@@ -9,9 +9,10 @@ from gateway.identity import workload_api
 from gateway.identity.asking import Asking, check_address
 from gateway.identity.kept import ContentProblem, Kept, KeptFetch, KeptFile, KeptStream
 from gateway.identity.keyset import KEY_SET_BYTES
-from gateway.identity.provider import Tools
+from gateway.identity.provider import ProviderConfig, Tools
 from gateway.identity.spiffe_bundle import ALGORITHMS, Bundle, read_bundle, split_der
 from gateway.kind import Config
+from gateway.model import AgentPattern, trust_domain
 
 _SOCKET_PATH: Final = 100
 
@@ -50,6 +51,19 @@ class BundleRule(Config):
         if self.ca is not None and self.url is None:
             raise ValueError("`ca` is for a bundle from a url")
         return self
+
+
+class TrustDomainConfig(ProviderConfig):
+    """SVIDs of one trust domain, whatever form they have."""
+
+    trust_domain: Annotated[str, AfterValidator(trust_domain)]
+    """The trust domain: what stands behind `spiffe://` in the ids of its workloads."""
+    bundle: BundleRule
+    """Where the keys and certificates of the trust domain come from. The system's are never asked."""
+
+    def within(self) -> AgentPattern:
+        """Every workload of the trust domain."""
+        return AgentPattern.parse(f"spiffe://{self.trust_domain}/*")
 
 
 def open_bundle(

@@ -13,20 +13,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from gateway.identity import jose
 from gateway.identity.asking import Asking
 from gateway.identity.claims import Expected, check_claims
-from gateway.identity.discovery import Keys, PublishedKeys, check_issuer
-from gateway.identity.identify import read_signed, refused
-from gateway.identity.kept import UnavailableError
+from gateway.identity.discovery import Issuer, Keys, PublishedKeys
+from gateway.identity.identify import read_signed, verify_signed
 from gateway.identity.provider import (
     ACCESS_TOKEN_TYPE,
     JWT_TYPE,
     Identity,
     IdentityRefusedError,
-    IdentityUnavailableError,
     Presented,
     Provider,
     ProviderConfig,
@@ -40,15 +38,10 @@ _ALGORITHMS: Final = ("ES256", "EdDSA", "RS256")
 _KEYS: Final = "/jwks.json"
 
 
-def _issuer(text: str) -> str:
-    check_issuer(text)
-    return text
-
-
 class Config(ProviderConfig):
     """Task tokens of another Doorward. Its agent is known here as itself: not as its subject, and with none of its intents."""
 
-    issuer: Annotated[str, Field(min_length=8, max_length=500), AfterValidator(_issuer)]
+    issuer: Issuer
     """The `authority.issuer` of the other Doorward, to the letter; its keys are at `/jwks.json` below it."""
     tenant: Annotated[str, Field(min_length=1, max_length=64)]
     """The tenant of the other Doorward whose tasks count. Those of its other tenants do not."""
@@ -113,16 +106,7 @@ class Doorward:
             raise IdentityRefusedError("the token is from another issuer")
         if jws.algorithm not in _ALGORITHMS or not jws.kid:
             raise IdentityRefusedError(f"a task token is signed with one of {', '.join(_ALGORITHMS)} and names its key (kid)")
-        try:
-            key = await self._keys.find(jws.kid)
-        except UnavailableError as error:
-            raise IdentityUnavailableError(error.sentence) from None
-        if key is None:
-            raise IdentityRefusedError("the token is signed with a key that its issuer does not publish")
-        try:
-            jose.verify(jws, key)
-        except jose.TokenProblem as problem:
-            raise refused(problem) from None
+        await verify_signed(jws, self._keys)
 
     def _check_task(self, claims: Mapping[str, Any]) -> None:
         if claims.get("tenant") != self._tenant:

@@ -23,8 +23,8 @@ from gateway.expressions import BOOL, CLAIMS, STRING, Environment, Expression, E
 from gateway.identity import jose
 from gateway.identity.asking import Asking, check_address
 from gateway.identity.claims import Expected, check_claims
-from gateway.identity.discovery import DiscoveredKeys, FileKeys, Keys, PublishedKeys, check_issuer
-from gateway.identity.identify import read_identity_token, refused
+from gateway.identity.discovery import DiscoveredKeys, FileKeys, Issuer, Keys, PublishedKeys
+from gateway.identity.identify import read_identity_token, verify_signed
 from gateway.identity.kept import UnavailableError
 from gateway.identity.provider import (
     SIGNED_TYPES,
@@ -72,11 +72,6 @@ def _compiled(text: str, returns: Any) -> Expression:
         ) from None
 
 
-def _issuer(text: str) -> str:
-    check_issuer(text)
-    return text
-
-
 def _address(text: str) -> str:
     check_address(text, "a key set")
     return text
@@ -113,7 +108,7 @@ class KeysRule(AnyConfig):
 class Config(ProviderConfig):
     """Tokens of an OpenID Connect issuer: a Kubernetes cluster, a CI system, a cloud's metadata service."""
 
-    issuer: Annotated[str, Field(min_length=8, max_length=500), AfterValidator(_issuer)]
+    issuer: Issuer
     """The `iss` of its tokens, compared character by character; https, or http on a loopback address."""
     audience: Annotated[str, Field(min_length=1, max_length=500)]
     """What `aud` must contain. A name of Doorward's own, so that a token meant for another service is of no use here."""
@@ -203,16 +198,7 @@ class Oidc:
             raise IdentityRefusedError(f"the identity token uses an algorithm that is not accepted; accepted: {accepted}")
         if not jws.kid:
             raise IdentityRefusedError("the header of the identity token has no kid, so its key cannot be found")
-        try:
-            key = await self._keys.find(jws.kid)
-        except UnavailableError as error:
-            raise IdentityUnavailableError(error.sentence) from None
-        if key is None:
-            raise IdentityRefusedError("the identity token is signed with a key that its issuer does not publish")
-        try:
-            jose.verify(jws, key)
-        except jose.TokenProblem as problem:
-            raise refused(problem) from None
+        await verify_signed(jws, self._keys)
 
     def _agent_of(self, claims: Mapping[str, Any]) -> str:
         values = {"claims": claims}

@@ -26,14 +26,13 @@ from gateway.identity.provider import (
     IdentityUnavailableError,
     Presented,
     Provider,
-    ProviderConfig,
     Tools,
 )
 from gateway.identity.spiffe_bundle import ALGORITHMS, NOTHING, Bundle
-from gateway.identity.trust_bundle import BundleRule, open_bundle
+from gateway.identity.trust_bundle import TrustDomainConfig, open_bundle
 from gateway.identity.x509_svid import trust_domain_of
 from gateway.kind import Duration
-from gateway.model import AgentPattern, spiffe_id, trust_domain
+from gateway.model import spiffe_id
 
 _MEMBERS: Final = frozenset(("alg", "kid", "typ"))
 """The only members of a JWT-SVID's header (JWT-SVID §2)."""
@@ -47,23 +46,15 @@ def _algorithm(name: str) -> str:
     return name
 
 
-class Config(ProviderConfig):
+class Config(TrustDomainConfig):
     """JWT-SVIDs of one trust domain. For a federated one add an identity of its own, with its own bundle and `mints`."""
 
-    trust_domain: Annotated[str, AfterValidator(trust_domain)]
-    """The trust domain: what stands behind `spiffe://` in the ids of its workloads."""
-    bundle: BundleRule
-    """Where the keys of the trust domain come from."""
     audience: Annotated[str, Field(min_length=1, max_length=500)]
     """What `aud` must contain. A name of Doorward's own, so that an SVID meant for another service is of no use here."""
     algorithms: Annotated[tuple[Annotated[str, AfterValidator(_algorithm)], ...], Field(min_length=1)] = ALGORITHMS
     """The signature algorithms that are accepted. A key without an `alg` serves the first of them that fits it."""
     max_lifetime: Duration = 86400.0
     """The longest life, from issue to expiry, that an SVID may have."""
-
-    def within(self) -> AgentPattern:
-        """Every workload of the trust domain."""
-        return AgentPattern.parse(f"spiffe://{self.trust_domain}/*")
 
 
 @final

@@ -9,9 +9,7 @@ identities:
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final, final
-
-from pydantic import AfterValidator
+from typing import Final, final
 
 from gateway.identity.kept import Kept, UnavailableError
 from gateway.identity.provider import (
@@ -22,26 +20,15 @@ from gateway.identity.provider import (
     IdentityUnavailableError,
     Presented,
     Provider,
-    ProviderConfig,
     Tools,
 )
 from gateway.identity.spiffe_bundle import NOTHING, Bundle
-from gateway.identity.trust_bundle import BundleRule, open_bundle
+from gateway.identity.trust_bundle import TrustDomainConfig, open_bundle
 from gateway.identity.x509_svid import CertificateProblem, read_leaf, verify_svid
-from gateway.model import AgentPattern, trust_domain
 
 
-class Config(ProviderConfig):
+class Config(TrustDomainConfig):
     """X.509-SVIDs of one trust domain, shown to the authority over its own TLS. A federated one gets an identity of its own."""
-
-    trust_domain: Annotated[str, AfterValidator(trust_domain)]
-    """The trust domain: what stands behind `spiffe://` in the ids of its workloads."""
-    bundle: BundleRule
-    """Where the certificates above its X.509-SVIDs come from. The system's are never asked."""
-
-    def within(self) -> AgentPattern:
-        """Every workload of the trust domain."""
-        return AgentPattern.parse(f"spiffe://{self.trust_domain}/*")
 
 
 @final
