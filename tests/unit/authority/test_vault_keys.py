@@ -13,7 +13,7 @@ from gateway.authority import vault as module
 from gateway.authority.key_folder import KeyFolder
 from gateway.authority.keys import UnsignedError
 from gateway.authority.rotation import SigningKeys
-from gateway.authority.vault import AT_ONCE, TOKEN_BYTES, Vault
+from gateway.authority.vault import AT_ONCE, LOOK_EVERY, TOKEN_BYTES, Vault
 from gateway.errors import DoorwardError
 from gateway.identity.jose import read, verify
 
@@ -70,6 +70,41 @@ async def test_a_vault_signs_and_its_next_version_follows(tmp_path: Path, bao: B
         verify(jws, key)
     await vault.close()
     await store.close()
+
+
+class Paused(StillClock):
+    """Says for how long somebody wants to sleep, and lets it sleep until it is woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.woken = asyncio.Queue[float](), asyncio.Queue[None]()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.put_nowait(seconds)
+        await self.woken.get()
+
+
+async def test_a_new_version_is_noticed_with_the_next_look(tmp_path: Path, bao: Bao) -> None:
+    """One comes after each pause, also after one that found the vault away, and what was seen last holds until then."""
+    await bao.post("transit/keys/tasks", {"type": "ecdsa-p256"})
+    secret = tmp_path / "token"
+    secret.touch(0o600)
+    secret.write_text(ROOT)
+    vault, clock = Vault(bao.url, "transit", "tasks", secret, None), Paused()
+    looking = asyncio.create_task(vault.run(clock))
+    seen = []
+    for text in (ROOT, "wrong", ROOT):
+        assert await clock.asked.get() == LOOK_EVERY
+        seen.append(vault.read().kid)
+        await bao.post("transit/keys/tasks/rotate", {})
+        secret.write_text(text)
+        clock.woken.put_nowait(None)
+    assert await clock.asked.get() == LOOK_EVERY
+    seen.append(vault.read().kid)
+    assert (seen[1] == seen[2], len(set(seen))) == (True, 3)
+    looking.cancel()
+    await asyncio.wait([looking])
+    await vault.close()
 
 
 async def test_a_vault_that_is_silent_holds_up_only_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
