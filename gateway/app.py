@@ -110,7 +110,7 @@ class Doorward:
     @property
     def warnings(self) -> Sequence[str]:
         """What the operator should know: credentials near their end, and agents that nothing isolates."""
-        return (*self.ground.warnings, *self._gateway.troubles)
+        return (*self.ground.warnings, *self._gateway.troubles, *self._gateway.notices())
 
     async def start(self) -> None:
         """Start in the order of dependence: audit, authority, gateway. Raises `DoorwardError`; then nothing stays started."""
@@ -197,7 +197,7 @@ class Doorward:
         )  # fmt: skip
 
     def _notices(self) -> Sequence[str]:
-        return () if self.reload is None else self.reload.notices()
+        return [*self._gateway.notices(), *(() if self.reload is None else self.reload.notices())]
 
     async def _reload_for(self, operator: str, confirmed: bool) -> Mapping[str, object]:  # noqa: FBT001 as an endpoint gives it
         if self.reload is None:

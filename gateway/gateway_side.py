@@ -1,11 +1,13 @@
 """Builds the hot path of one process and starts it in order; knows a feed to follow, and nothing of who is behind it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final, final
 
 from gateway.credentials.obtain import Credentials
+from gateway.followed import Followed
 from gateway.ground import Ground
 from gateway.handle_request import handle_request
 from gateway.http.bound import Bound, bind_address
@@ -19,21 +21,26 @@ from gateway.http.relay import Relay
 from gateway.http.turns import SharedCounts, Turns
 from gateway.http.waiting import Wait
 from gateway.identity.cuts import Cuts
+from gateway.identity.issuers import Issuers
 from gateway.identity.nonces import Nonces
 from gateway.identity.possession import Possession
 from gateway.identity.replays import Replays, SharedProofs, alone
-from gateway.identity.standing import Standing
+from gateway.identity.standing import Standing, Trust
 from gateway.limits.leases import Leases
 from gateway.limits.wishes import Lender
 from gateway.settings.compile import compile_credentials
 from gateway.settings.compiled import Compiled
 from gateway.settings.load import Loaded
+from gateway.settings.tls import followed_files
 from gateway.snapshot import Snapshot
 
 Follow = Callable[[Standing], Awaitable[None]]
 """Brings what is known of the authority up to date, then keeps it so."""
 Lend = Callable[[Leases], Awaitable[Lender]]
 """Opens a line between the leases of a gateway and whoever lends to them."""
+
+
+_TOO_OLD: Final = "the authority's last heartbeat is too old"
 
 
 @final
@@ -65,6 +72,8 @@ class GatewaySide:
         """The credentials that could not be read at the start."""
         self._vanishing = False
         self.standing: Standing
+        self.followed: Sequence[Followed] = ()
+        """The issuers beside its own authority, once started."""
         self.pool: Pool
         self.listener: Listener
         self.snapshot: Snapshot
@@ -73,7 +82,7 @@ class GatewaySide:
         """Know keys and revocations before the first request is heard. Raises `DoorwardError`; then nothing stays started."""
         try:
             self.standing = self._make_standing()
-            await follow(self.standing)
+            await self._follow(follow)
             self.leases.borrow_from(await lend(self.leases))
             self._started.callback(self.leases.stop)
             self._started.callback(self._ground.clock.spawn(self.leases.run(), "leases").cancel)
@@ -92,13 +101,20 @@ class GatewaySide:
         if not self.addresses:
             return ["starting"]
         reasons = []
-        if self.standing.stale:
-            reasons.append("the authority's last heartbeat is too old")
+        if all(standing.stale for standing in self._standings) or not self.standing.epoch:
+            reasons.append(_TOO_OLD)
         if not self._ground.ledger.available:
             reasons.append("the audit log cannot take records")
         if self.listener.draining:
             reasons.append("draining")
         return reasons
+
+    def notices(self) -> Sequence[str]:
+        """What an operator should know of the issuers while requests with tokens of others are served."""
+        if not self.addresses:
+            return []
+        own = [f"{_TOO_OLD}, so its tokens are refused"] if self.followed and self.standing.stale else []
+        return [*own, *(notice for each in self.followed for notice in each.notices())]
 
     def make_snapshot(self) -> tuple[Pool, Snapshot]:
         """What requests use, and the connections that outlive them."""
@@ -109,10 +125,11 @@ class GatewaySide:
         self.troubles = self.troubles_of(credentials)
         pool = Pool(ground.clock, self.sweep, limits.head, ground.tls)
         self._started.callback(pool.close)
-        return pool, self._of_tenants(compiled, credentials, Snapshot(
+        return pool, self._of_issuers(compiled, credentials, Snapshot(
             digest=compiled.digest,
             admission=compiled.admission,
             routes=compiled.routes,
+            issuers=Issuers(self._standings),
             standing=self.standing,
             possession=self._make_possession(),
             intents=compiled.intents,
@@ -146,10 +163,18 @@ class GatewaySide:
 
     def commit(self, compiled: Compiled, credentials: Mapping[str, Credentials], troubles: Sequence[str]) -> None:
         """Serve the next request by it. What has begun goes on as it began; what is in use outlasts the change."""
-        known = replace(self.snapshot, digest=compiled.digest, admission=compiled.admission, routes=compiled.routes, tenants={})
-        self.snapshot = self._of_tenants(compiled, credentials, known)
+        known = replace(
+            self.snapshot,
+            digest=compiled.digest,
+            admission=compiled.admission,
+            routes=compiled.routes,
+            tenants={},
+            by_issuer={},
+        )
+        self.snapshot = self._of_issuers(compiled, credentials, known)
         self.troubles = troubles
-        self._ground.tls.keep({upstream.tls for upstream in compiled.upstreams.values()})
+        followed = [files for _, files in followed_files(self._ground.loaded)]
+        self._ground.tls.keep({*followed, *(upstream.tls for upstream in compiled.upstreams.values())})
         self._vanishing = True
         self.tidy()
 
@@ -172,6 +197,25 @@ class GatewaySide:
         none = Credentials({}, self._ground.clock)
         return replace(known, intents=compiled.intents, policy=compiled.policy, credentials=none, tenants=parts)
 
+    def _of_issuers(self, compiled: Compiled, credentials: Mapping[str, Credentials], known: Snapshot) -> Snapshot:
+        """What requests use, with what each issuer has said and lent where there are several; all else is the same."""
+        own = self._of_tenants(compiled, credentials, known)
+        if not self.followed:
+            return own
+        its = {each.standing.issuer: _followed(own, each) for each in self.followed}
+        return replace(own, tenant="", by_issuer={own.standing.issuer: own, **its})
+
+    @property
+    def _standings(self) -> Sequence[Standing]:
+        return [self.standing, *(each.standing for each in self.followed)]
+
+    async def _follow(self, follow: Follow) -> None:
+        document = self._ground.loaded.document
+        self.followed = [Followed(self._ground, name, rule) for name, rule in document.issuers.items()]
+        for each in self.followed:
+            self._started.push_async_callback(each.stop)
+        await asyncio.gather(follow(self.standing), *(each.start() for each in self.followed))
+
     def _make_standing(self) -> Standing:
         document = self._ground.loaded.document
         return Standing(
@@ -181,6 +225,7 @@ class GatewaySide:
             tenants=frozenset(self._ground.loaded.parts),
             prefix=document.authority.tokens.prefix,
             max_staleness=document.feed.max_staleness,
+            trust=Trust(document.authority.algorithms),
         )
 
     def _make_possession(self) -> Possession:
@@ -197,8 +242,8 @@ class GatewaySide:
             turns = Turns(self._counts, document.gateway.limits.connections)
             self._started.callback(turns.close)
         listener = Listener(self._serve, document.gateway.limits, self.sweep, ground.clock, tls, turns)
-        cuts = Cuts(self.standing, listener.connections, ground.clock)
-        for work, name in ((self.sweep.run(ground.clock), "deadlines"), (cuts.run(), "cuts")):
+        cuts = [Cuts(standing, listener.connections, ground.clock).run() for standing in self._standings]
+        for work, name in ((self.sweep.run(ground.clock), "deadlines"), *((each, "cuts") for each in cuts)):
             self._started.callback(ground.clock.spawn(work, name).cancel)
         self._started.push_async_callback(listener.drain)
         for bound in self._bound or [self._bind(text) for text in document.gateway.listen]:
@@ -213,3 +258,9 @@ class GatewaySide:
 
     def _serve(self, caller: Downstream) -> Coroutine[Wait[Any], Any, None]:
         return handle_request(self.snapshot, caller)
+
+
+def _followed(own: Snapshot, issuer: Followed) -> Snapshot:
+    """What requests with tokens of this issuer use."""
+    tenants = {name: replace(part, standing=issuer.standing, leases=issuer.leases) for name, part in own.tenants.items()}
+    return replace(own, standing=issuer.standing, leases=issuer.leases, tenants=tenants)

@@ -29,8 +29,8 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         head = record.head = admit(caller, now.admission)  # 1
         caller.expect(head)
         upstream = record.upstream = now.routes.match(head)  # 2
-        bearer = record.principal = caller.bearer = authenticate(head, upstream, now.standing, caller.source)  # 3
-        now = _of_tenant(now, bearer, upstream, record) if bearer.tenant != now.tenant else now  # 3, one tenant with 2
+        bearer = record.principal = caller.bearer = authenticate(head, upstream, now.issuers, caller.source)  # 3
+        now = _of_bearer(now, bearer, upstream, record) if bearer.tenant != now.tenant else now  # 3, one tenant with 2
         principal = still_good(bearer, now.standing)  # 3, and that nothing has ended it
         if bearer.binding is not None or now.possession.required:
             now.possession.prove(bearer, head, upstream, caller)  # 3, and that the caller holds its key
@@ -71,8 +71,12 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         record.close(outcome)  # 11, synchronous; its place was reserved in step 1
 
 
-def _of_tenant(now: Snapshot, bearer: Principal, upstream: Upstream, record: Record) -> Snapshot:
-    """What the tenant of the token uses, of several. The upstream of another one looks like one that does not exist."""
+def _of_bearer(now: Snapshot, bearer: Principal, upstream: Upstream, record: Record) -> Snapshot:
+    """What issuer and tenant of the token use, of several. The upstream of another tenant looks like none at all."""
+    if now.by_issuer:
+        now = now.by_issuer[bearer.issuer]
+        if bearer.tenant == now.tenant:
+            return now
     if bearer.tenant != upstream.tenant:
         record.upstream = None
         raise Refusal("upstream_unknown")

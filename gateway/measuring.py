@@ -14,6 +14,7 @@ from gateway.ground import Ground
 from gateway.metrics.figures import Figures
 from gateway.metrics.kernel import measure_process
 from gateway.reload import P, Reload
+from gateway.settings.issuers import OWN
 
 if TYPE_CHECKING:  # a process has one of the two, and does not hold the modules of the other
     from gateway.authority.remote import RemoteFeed
@@ -45,17 +46,22 @@ def measure_gateway(figures: Figures, gateway: GatewaySide, ground: Ground) -> N
         _measure_flow(figures, flow)
     if not gateway.addresses:
         return
-    listener, pool, standing, leases = gateway.listener, gateway.pool, gateway.standing, gateway.leases
+    listener, pool = gateway.listener, gateway.pool
+    followed = [(each.name, each.standing, each.leases) for each in gateway.followed]
+    issuers = [(OWN, gateway.standing, gateway.leases), *followed]
     figures.put("doorward_connections_open", len(listener.connections))
     figures.put("doorward_connections_turned_away_total", listener.turned_away)
     figures.put("doorward_upstream_connections_open", pool.idle, "idle")
     figures.put("doorward_upstream_connections_open", pool.size - pool.idle, "used")
-    figures.put("doorward_feed_staleness_seconds", standing.age)
-    figures.put("doorward_feed_entry", standing.seq)
-    figures.put("doorward_revocations_live", len(standing.ended))
-    figures.put("doorward_tokens_remembered", len(standing.remembered))
-    figures.put("doorward_lease_waits_total", leases.waits)
-    figures.put("doorward_leases", leases.size)
+    for name, standing, _ in issuers:
+        figures.put("doorward_feed_staleness_seconds", standing.age, name)
+        figures.put("doorward_feed_entry", standing.seq, name)
+        figures.put("doorward_revocations_live", len(standing.ended), name)
+    for each in gateway.followed:
+        figures.put("doorward_feed_lost_total", each.feed.lost, each.name)
+    figures.put("doorward_tokens_remembered", sum(len(standing.remembered) for _, standing, _ in issuers))
+    figures.put("doorward_lease_waits_total", sum(leases.waits for _, _, leases in issuers))
+    figures.put("doorward_leases", sum(leases.size for _, _, leases in issuers))
     for tenant, part in gateway.snapshot.parts.items():
         for name, managed in part.credentials.managed.items():
             label = f"{tenant}/{name}" if gateway.snapshot.tenants else name
@@ -65,8 +71,8 @@ def measure_gateway(figures: Figures, gateway: GatewaySide, ground: Ground) -> N
 
 
 def measure_feed(figures: Figures, feed: "RemoteFeed") -> None:
-    """The line to an authority in another process."""
-    figures.put("doorward_feed_lost_total", feed.lost)
+    """The line to the gateway's own authority where that is another process."""
+    figures.put("doorward_feed_lost_total", feed.lost, OWN)
     figures.put("doorward_policy_differs", feed.differs)
 
 

@@ -1,7 +1,6 @@
 """The nouns that every part of the gateway shares, as plain values; knows no bytes, no files and no network.
 
-Values of the hot path are not frozen, for that makes them slow to build; nobody changes one after it was made, except to
-keep with it what follows from it.
+Values of the hot path are not frozen, for that is slow; nobody changes one, except to keep with it what follows from it.
 """
 
 import re
@@ -161,7 +160,7 @@ class Principal:
     `expires` and `opened`, when the task was, are in Unix seconds. `marks` names everything whose revocation ends this access.
     `limits` are those of the task and of all its ancestors: each of them is spent from. `starter` opened it; None: the agent.
     `family` is the first of the tasks above, empty if there is none. `met` names the conditions that held of the claims of the
-    starter; None on paper alone, where all are supposed to. `binding` is None for a bearer token. `claims` are the agent's.
+    starter; None on paper alone. `binding` is None for a bearer token. `claims` are the agent's. `issuer` has given the names.
     """
 
     agent: str
@@ -182,6 +181,7 @@ class Principal:
     met: frozenset[str] | None = frozenset()
     claims: KnownClaims = NOTHING_KNOWN
     subject_claims: KnownClaims = field(default=NOTHING_KNOWN, repr=False)
+    issuer: str = ""
 
 
 Current = NewType("Current", Principal)

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final, final
 
-from gateway.authority.addresses import parse_address
-from gateway.authority.place import Place
 from gateway.authority.remote import RemoteFeed
 from gateway.clock import Clock
 from gateway.endpoints.health import Health, start_health_site
-from gateway.errors import ConfigurationError
+from gateway.followed import place_of
 from gateway.gateway_part import GatewayPart, GatewayPrepared
 from gateway.gateway_side import GatewaySide
 from gateway.ground import Ground
-from gateway.http.tls_context import UnusableFileError
 from gateway.measuring import measure_feed, measure_gateway, measure_ground, measure_reload
 from gateway.metrics.figures import Figures
 from gateway.reload import Reload
 from gateway.settings.load import Loaded
-from gateway.settings.tls import remote_files
 
 
 @final
@@ -29,7 +25,8 @@ class Sidecar:
         """Compile the configuration. Raises `ConfigurationError`; nothing is opened yet."""
         self.ground: Final = Ground(loaded, clock)
         self._gateway: Final = GatewaySide(self.ground)
-        self._feed: Final = RemoteFeed(self._place(), clock, policy=lambda: self.ground.policy)
+        place = place_of(self.ground, ("authority",), loaded.document.authority)
+        self._feed: Final = RemoteFeed(place, clock, policy=lambda: self.ground.policy)
         self._started: Final = AsyncExitStack()
         self._reload: Reload[GatewayPrepared] | None = None
         self.health_ports: Sequence[int] = ()
@@ -43,7 +40,7 @@ class Sidecar:
     @property
     def warnings(self) -> Sequence[str]:
         """What the operator should know."""
-        return (*self.ground.warnings, *self._gateway.troubles, *self._feed.troubles())
+        return (*self.ground.warnings, *self._gateway.troubles, *self._feed.troubles(), *self._gateway.notices())
 
     async def start(self) -> None:
         """Start audit, feed and gateway, in this order. Raises `DoorwardError`; then nothing stays started.
@@ -100,15 +97,5 @@ class Sidecar:
                 self.health_ports = site.ports
 
     def _notices(self) -> Sequence[str]:
-        return [*self._feed.notices(), *(() if self._reload is None else self._reload.notices())]
-
-    def _place(self) -> Place:
-        loaded, remote = self.ground.loaded, self.ground.loaded.document.authority.remote
-        if remote is None:
-            raise ValueError("this configuration has an authority of its own")
-        if remote.startswith("unix:"):
-            return Place("http://doorward", str(loaded.resolve(parse_address(remote).path)))
-        try:
-            return Place(remote, None, self.ground.tls.call("authority", remote_files(loaded)))
-        except UnusableFileError as error:
-            raise ConfigurationError([loaded.flaw(("authority",), str(error))]) from None
+        reload = () if self._reload is None else self._reload.notices()
+        return [*self._gateway.notices(), *self._feed.notices(), *reload]

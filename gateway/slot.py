@@ -21,6 +21,7 @@ class Slot:
         self.ready: Final = asyncio.Event()
         self.unready: Sequence[str] = ("starting",)
         self.warnings: Sequence[str] = ()
+        self.notices: Sequence[str] = ()
         self.name = ""
         """By which leases know the worker that holds it now, and no other."""
         self.control: Control | None = None
@@ -45,6 +46,7 @@ class Slot:
             self._told.set()
         else:
             self.unready, self.warnings = report.get("unready", ["unknown"]), report.get("warnings", [])
+            self.notices = report.get("notices", [])
             if self.unready:
                 self.ready.clear()
             else:
@@ -81,4 +83,4 @@ class Slot:
         self._figures, self.process = None, None
         self._told.set()
         self.ready.clear()
-        self.unready = ("starting",)
+        self.unready, self.notices = ("starting",), ()

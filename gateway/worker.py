@@ -69,7 +69,8 @@ class Worker:
     async def report(self, control: Control) -> None:
         """Tell the parent again and again how things are, until cancelled."""
         while True:
-            control.send({"unready": self._unready(), "warnings": self._gateway.troubles})
+            gateway = self._gateway
+            control.send({"unready": self._unready(), "warnings": gateway.troubles, "notices": gateway.notices()})
             self._part.tidy()
             await self._clock.sleep(TELL_EVERY)
 

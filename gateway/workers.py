@@ -238,7 +238,8 @@ class Workers:
 
     def _notices(self) -> Sequence[str]:
         reload = () if self._reload is None else self._reload.notices()
-        return [*reload, *(f"worker {slot.number}: {reason}" for slot in self._slots for reason in slot.unready)]
+        heard = dict.fromkeys(notice for slot in self._slots for notice in slot.notices)
+        return [*reload, *heard, *(f"worker {slot.number}: {reason}" for slot in self._slots for reason in slot.unready)]
 
     async def _reload_for(self, operator: str, confirmed: bool) -> Mapping[str, object]:  # noqa: FBT001 as an endpoint gives it
         if self._reload is None:

@@ -69,8 +69,8 @@ class Exchange:
 class Members:
     """Encodes the members of records. Each value is capped, so that a record has a largest size."""
 
-    __slots__ = ("_agent", "_calls", "_captures", "_decided", "_error", "_grant", "_known", "_method", "_name", "_names",
-                 "_path", "_query", "_reason", "_subject")  # fmt: skip
+    __slots__ = ("_agent", "_calls", "_captures", "_decided", "_error", "_grant", "_issuer", "_known", "_method", "_name",
+                 "_names", "_path", "_query", "_reason", "_subject")  # fmt: skip
 
     def __init__(self, digest_key: bytes = bytes(32)) -> None:
         """Start with nothing cached. Under `digest_key` the arguments of tools are digested."""
@@ -79,6 +79,7 @@ class Members:
         self._decided: dict[tuple[object, ...], _Decided] = {}
         self._agent = Quoted(2048)
         self._subject = Quoted(512)
+        self._issuer = Quoted(512)
         self._name = Quoted(128)
         self._names = QuotedList(16, 128)
         self._method = Quoted(32)
@@ -209,14 +210,14 @@ class Members:
     def _describe(self, principal: Principal | None) -> Caller:
         name = self._name
         if principal is None:
-            made = Caller(None, '"tenant":null,"agent":null,"subject":null,"task":null,"token":null,',
+            made = Caller(None, '"tenant":null,"agent":null,"subject":null,"issuer":null,"task":null,"token":null,',
                           '"tenant":null,"agent":null,"task":null,')  # fmt: skip
         else:
             tenant, agent, task = name.of(principal.tenant), self._agent.of(principal.agent), name.of(principal.task)
             made = Caller(
                 principal,
-                f'"tenant":{tenant},"agent":{agent},"subject":{self._subject.of(principal.subject)},"task":{task},'
-                f'"token":{name.of(principal.token)},',
+                f'"tenant":{tenant},"agent":{agent},"subject":{self._subject.of(principal.subject)},'
+                f'"issuer":{self._issuer.of(principal.issuer)},"task":{task},"token":{name.of(principal.token)},',
                 f'"tenant":{tenant},"agent":{agent},"task":{task},',
             )
         if len(self._known) >= _CACHED:

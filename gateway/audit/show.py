@@ -23,6 +23,7 @@ class Filter:
     upstream: str | None = None
     since: str | None = None
     tenant: str | None = None
+    issuer: str | None = None
 
     def matches(self, request: Mapping[str, Any]) -> bool:
         """Whether the request record is one that was asked for."""
@@ -30,6 +31,7 @@ class Filter:
         named = (intent.get("declared"), *(intent.get("observed") or ()))
         return (
             self.tenant in (None, request.get("tenant"))
+            and self.issuer in (None, request.get("issuer"))
             and self.task in (None, request.get("task"))
             and self.agent in (None, request.get("agent"))
             and self.request in (None, request.get("request_id"))

@@ -1,5 +1,6 @@
 """The authority and its operators, as written in the configuration; starts nothing and opens nothing."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +15,8 @@ from gateway.stores.backends import BACKENDS, sqlite
 from gateway.stores.store import MOST_OPEN
 
 
-def _check_issuer(text: str) -> str:
+def check_issuer(text: str) -> str:
+    """Return the address that an authority calls itself. Raises `ValueError`."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -30,9 +32,14 @@ def _check_issuer(text: str) -> str:
     return text
 
 
-def _check_asker(text: str) -> str:
+def check_pattern(text: str) -> str:
+    """Return the text of a pattern of agents. Raises `ValueError`."""
     AgentPattern.parse(text)
     return text
+
+
+Prefix = Annotated[str, Field(pattern="^[a-z][a-z0-9]{1,14}_$")]
+"""What task tokens begin with."""
 
 
 class TokensRule(Config):
@@ -48,7 +55,7 @@ class TokensRule(Config):
     """How many open tasks an agent may have; further ones are not opened."""
     heartbeat: Annotated[Duration, Field(ge=1)] = 120.0
     """A task that has sent a heartbeat ends when none follows for so long; one that never sends any lives without."""
-    prefix: Annotated[str, Field(pattern="^[a-z][a-z0-9]{1,14}_$")] = "dwt_"
+    prefix: Prefix = "dwt_"
     """What every task token begins with, so that scanners find leaked ones."""
 
     @model_validator(mode="after")
@@ -129,32 +136,36 @@ class GatewaysRule(Config):
     """Names in client certificates, over TLS: a SPIFFE ID or a DNS name as it stands there. Needs `authority.tls.client_ca`."""
 
 
-def _check_remote(text: str) -> str:
+def check_remote(text: str) -> str:
+    """Return where an authority elsewhere is. Raises `ValueError`."""
     if text.startswith("unix:"):
         return check_socket(text)
     if not text.startswith("https://"):
         raise ValueError("expected https:// and the address of an authority, or unix: and the path of its socket")
-    return _check_issuer(text)
+    return check_issuer(text)
 
 
 def _own_listen(values: dict[str, Any]) -> tuple[str, ...]:
     return () if values.get("remote") else ("127.0.0.1:8081", "unix:var/authority.sock")
 
 
-def _own_issuer(values: dict[str, Any]) -> str:
+def own_issuer(values: dict[str, Any]) -> str:
+    """What an authority calls itself that does not say otherwise."""
     remote = values.get("remote") or ""
     return remote if remote.startswith("https://") else "http://127.0.0.1:8081"
 
 
-_OF_REMOTE: Final = frozenset(("remote", "ca", "certificate", "key", "issuer", "tokens"))
+_OF_REMOTE: Final = frozenset(("remote", "ca", "certificate", "key", "issuer", "tokens", "algorithms"))
+Algorithms = Annotated[tuple[Algorithm, ...], Field(min_length=1)]
+"""What task tokens may be signed with."""
 
 
 class AuthorityRule(Config):
     """The token service: where it listens, what it calls itself, and where it keeps tasks; or where another one is."""
 
-    remote: Annotated[str, AfterValidator(_check_remote)] | None = None
+    remote: Annotated[str, AfterValidator(check_remote)] | None = None
     """Another authority, as `https://host:port` or `unix:path`. Then only a gateway runs here (a sidecar), which follows its
-    feed; beside it only `issuer`, `tokens.prefix` and the three files below mean anything."""
+    feed; beside it only `issuer`, `algorithms`, `tokens.prefix` and the three files below mean anything."""
     ca: FileText | None = None
     """With `remote`: a file of PEM certificates that its certificate is verified with, instead of the system's."""
     certificate: FileText | None = None
@@ -167,19 +178,21 @@ class AuthorityRule(Config):
     """TLS on every address of `listen` but Unix sockets. Without it tokens cross the network in the clear."""
     gateways: GatewaysRule = GatewaysRule()
     """Who may follow the feed of revocations: gateways that run elsewhere than the authority."""
-    issuer: Annotated[str, AfterValidator(_check_issuer)] = Field(default_factory=_own_issuer)
+    issuer: Annotated[str, AfterValidator(check_issuer)] = Field(default_factory=own_issuer)
     """The `iss` of every task token: the address under which its keys are found; that of `remote` if it is an address."""
     store: Annotated[Choice, OneOf("store", BACKENDS)] = Choice("sqlite", sqlite.Config(path="var/doorward.db"))
     """Where tasks and revocations are kept."""
     signing: SigningRule = SigningRule()
     """The key that signs task tokens, and how it is exchanged."""
+    algorithms: Algorithms = ("ES256", "EdDSA", "RS256")
+    """With `remote`: what its task tokens may be signed with. One that claims another algorithm is refused."""
     tokens: TokensRule = TokensRule()
     """How long task tokens and tasks live."""
     proof: Literal["optional", "required"] = "optional"
     """`required` issues only tokens that are bound: to the key of a DPoP proof, or to the client certificate of the connection.
     A certificate binds otherwise only where `gateway.tls.client_ca` lets agents show it to the gateway too."""
 
-    askers: tuple[Annotated[str, AfterValidator(_check_asker)], ...] = ()
+    askers: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = ()
     """Who may ask the policy about other agents (AuthZEN `/access/v1/evaluation`): SPIFFE IDs, exact or with a trailing `/*`.
     Every agent may ask about itself."""
 
@@ -187,17 +200,23 @@ class AuthorityRule(Config):
     def _check_sides(self) -> Self:
         files = [name for name in ("ca", "certificate", "key") if getattr(self, name) is not None]
         if self.remote is None:
-            if files:
-                raise ValueError(f"`{files[0]}` is for an authority elsewhere; say where it is with `remote`")
+            if others := [*files, *(["algorithms"] if "algorithms" in self.model_fields_set else [])]:
+                raise ValueError(f"`{others[0]}` is for an authority elsewhere; say where it is with `remote`")
             if self.gateways.certificates and (self.tls is None or self.tls.client_ca is None):
                 raise ValueError("`gateways.certificates` needs `tls` with `client_ca`, or nobody can show a certificate")
         elif own := sorted(self.model_fields_set - _OF_REMOTE):
             raise ValueError(f"`{own[0]}` is of an authority here, and `remote` says that there is none; remove one of them")
-        elif self.remote.startswith("https://") and not {"certificate", "key"} <= set(files):
-            raise ValueError("an authority is followed with a client certificate: `certificate` and `key` are missing")
-        elif self.remote.startswith("unix:") and files:
-            raise ValueError(f"`{files[0]}` is of no use on a Unix socket, where users are known by the kernel")
+        else:
+            check_files(self.remote, files)
         return self
+
+
+def check_files(remote: str, files: Sequence[str]) -> None:
+    """Whether these of `ca`, `certificate` and `key` are what a gateway shows there. Raises `ValueError`."""
+    if remote.startswith("https://") and not {"certificate", "key"} <= set(files):
+        raise ValueError("an authority is followed with a client certificate: `certificate` and `key` are missing")
+    if remote.startswith("unix:") and files:
+        raise ValueError(f"`{files[0]}` is of no use on a Unix socket, where users are known by the kernel")
 
 
 class AdminRule(Config):

@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_log(show)
     for option, meaning in (
         ("task", "task"), ("agent", "agent (SPIFFE ID)"), ("intent", "declared or observed intent"),
-        ("request", "request id"), ("upstream", "upstream"), ("tenant", "tenant"),
+        ("request", "request id"), ("upstream", "upstream"), ("tenant", "tenant"), ("issuer", "issuer"),
     ):  # fmt: skip
         show.add_argument(f"--{option}", help=f"only of this {meaning}")
     show.add_argument("--decision", choices=("allow", "deny"), help="only with this decision")
@@ -228,7 +228,7 @@ def _show(arguments: argparse.Namespace) -> int:
     wanted = Filter(
         task=arguments.task, agent=arguments.agent, intent=arguments.intent, request=arguments.request,
         decision=arguments.decision, upstream=arguments.upstream, since=since(arguments.since),
-        tenant=arguments.tenant,
+        tenant=arguments.tenant, issuer=arguments.issuer,
     )  # fmt: skip
     logs = [records_of(log.path) for log in logs_of(arguments)]
     # Each log is in the order of its time, and both records of an exchange are in one log.

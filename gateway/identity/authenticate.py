@@ -8,9 +8,10 @@ from typing import Any, Final, cast
 from gateway.errors import Refusal
 from gateway.http.head import RequestHead
 from gateway.identity.failures import Failures
+from gateway.identity.issuers import Issuers
 from gateway.identity.jose import Jws, TokenProblem, VerificationKey, read, verify
 from gateway.identity.places import DPOP, the_one_token
-from gateway.identity.standing import ALGORITHMS, Standing
+from gateway.identity.standing import Standing
 from gateway.known_claims import KnownClaims
 from gateway.model import Binding, Current, Limit, Principal, Upstream, marks_of
 from gateway.site import site_of
@@ -22,11 +23,12 @@ MOST_INTENTS: Final = 256
 SKEW: Final = 30.0
 """Seconds by which an authority's clock may be ahead. Expiry has no leeway at all."""
 
+_STRANGER: Final = "The token is of an issuer that this gateway does not trust, or of a key it no longer uses."
 _CONFIRMATIONS: Final = frozenset(("jkt", "x5t#S256"))
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
-def authenticate(head: RequestHead, upstream: Upstream, standing: Standing, source: str) -> Principal:
+def authenticate(head: RequestHead, upstream: Upstream, issuers: Issuers, source: str) -> Principal:
     """Return whose token came with the request, or raise the `Refusal` for one that is missing or not ours.
 
     Signature and claims are proved once for the same bytes, and only so many wrong signatures are looked at for each `source`.
@@ -35,11 +37,11 @@ def authenticate(head: RequestHead, upstream: Upstream, standing: Standing, sour
     token = head.token
     if token is None:
         token = head.token = the_one_token(head, upstream)
-    principal = standing.remembered.get(token)
-    if principal is None:
-        principal = _verified(token, standing, source)
-        standing.remember(token, principal)
-    return principal
+    for standing in issuers.standings:
+        principal = standing.remembered.get(token)
+        if principal is not None:
+            return principal
+    return _verified(token, issuers, source)
 
 
 def still_good(principal: Principal, standing: Standing) -> Current:
@@ -58,24 +60,28 @@ def still_good(principal: Principal, standing: Standing) -> Current:
     return cast("Current", principal)
 
 
-def _verified(token: bytes, standing: Standing, source: str) -> Principal:
-    """Everything cheap is checked before the signature, so that garbage does not cost a verification (RFC 8725 §3)."""
-    by_proof = token.startswith(DPOP)
-    if by_proof:
-        token = token[len(DPOP) :]
-    if not token.startswith(standing.prefix):
-        raise Refusal("token_invalid", f"A task token begins with {standing.prefix.decode()}.")
+def _verified(shown: bytes, issuers: Issuers, source: str) -> Principal:
+    """Everything cheap is checked before the signature, so that garbage does not cost a verification (RFC 8725 §3).
+
+    The token says itself whose it is. What it says is believed only once that issuer's key has verified it.
+    """
+    by_proof = shown.startswith(DPOP)
+    token = shown[len(DPOP) :] if by_proof else shown
+    prefix = issuers.prefix_of(token)
+    if not prefix:
+        raise Refusal("token_invalid", f"A task token begins with {issuers.prefixes}.")
     try:
-        jws = read(token[len(standing.prefix) :])
-        if jws.algorithm not in ALGORITHMS or jws.kind != KIND:
+        jws = read(token[len(prefix) :])
+        standing = issuers.of(jws.claims.get("iss"))
+        if standing is None:
+            raise Refusal("token_invalid", _STRANGER)
+        if jws.algorithm not in standing.algorithms or jws.kind != KIND or prefix != standing.prefix:
             raise Refusal("token_invalid")
         key = standing.signing_keys.get(jws.kid or "")
         if key is None and not standing.epoch:
             raise Refusal("revocations_stale", "This gateway has not heard its authority yet.")
-        if key is None or jws.claims.get("iss") != standing.issuer:
-            raise Refusal(
-                "token_invalid", "The token is of an issuer that this gateway does not trust, or of a key it no longer uses."
-            )
+        if key is None:
+            raise Refusal("token_invalid", _STRANGER)
         _verify(jws, key, standing.failures, source)
     except TokenProblem:
         raise Refusal("token_invalid") from None
@@ -84,6 +90,7 @@ def _verified(token: bytes, standing: Standing, source: str) -> Principal:
         if by_proof:
             raise Refusal("token_invalid", "The token is not bound to a key; send it as Bearer.")
         raise Refusal("proof_missing", "The token is bound to a key: send it as Authorization: DPoP, with a proof.")
+    standing.remember(shown, principal)
     return principal
 
 
@@ -116,6 +123,8 @@ def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Princ
     tenant = _text(claims, "tenant")
     if tenant not in standing.tenants:
         raise Refusal("tenant_mismatch")
+    if not standing.speaks_for(agent):
+        raise Refusal("token_invalid", "The issuer of the token does not speak for this agent here.")
     task, token = _text(claims, "txn"), _text(claims, "jti")
     intents = _text(claims, "scope").split(" ")
     if len(intents) > MOST_INTENTS:
@@ -141,6 +150,7 @@ def _principal(claims: Mapping[str, Any], key: str, standing: Standing) -> Princ
         met=frozenset(_texts(details, "met")),
         claims=_known(claims, "agent"),
         subject_claims=_known(claims, "subject"),
+        issuer=standing.issuer,
     )
 
 

@@ -26,7 +26,7 @@ BUDGET: Final = 0.005
 
 @final
 class Cuts:
-    """The watch over the open exchanges of one process."""
+    """The watch over the open exchanges of one process that rest on tokens of one issuer."""
 
     def __init__(self, standing: Standing, connections: Collection[Downstream], clock: Clock) -> None:
         """From now on it hears of what ends; `connections` are those of the moment, with or without an exchange."""
@@ -68,8 +68,11 @@ class Cuts:
         now, epoch, stale = self._clock.now(), standing.epoch, standing.stale
         for connection in self._connections:
             principal = connection.bearer
-            if principal is not None and (
-                now >= principal.expires or stale or principal.epoch != epoch or not fresh.isdisjoint(principal.marks)
+            # Another issuer may have a task of the same name, and its tokens have epochs and heartbeats of their own.
+            if (
+                principal is not None
+                and principal.issuer == standing.issuer
+                and (now >= principal.expires or stale or principal.epoch != epoch or not fresh.isdisjoint(principal.marks))
             ):
                 refusal = self._judge(principal, fresh, now, stale=stale)
                 if refusal is not None:

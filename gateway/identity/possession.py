@@ -59,9 +59,9 @@ class Possession:
         if binding.certificate is not None:
             _check_certificate(binding.certificate, caller.peer_certificate)
         if binding.jkt is not None:
-            self._check_proof(binding.jkt, head, upstream, caller)
+            self._check_proof(binding.jkt, principal.issuer, head, upstream, caller)
 
-    def _check_proof(self, jkt: str, head: RequestHead, upstream: Upstream, caller: Connection) -> None:
+    def _check_proof(self, jkt: str, issuer: str, head: RequestHead, upstream: Upstream, caller: Connection) -> None:
         shown = head.watched.get("dpop", ())
         if not shown:
             raise self._inviting(Refusal("proof_missing", "The token is bound to a key: send a proof by it in a DPoP header."))
@@ -80,7 +80,7 @@ class Possession:
             told = "Make the proof anew with the nonce of this answer's DPoP-Nonce header."
             raise self._inviting(Refusal("proof_invalid", told, cause="proof: nonce"), wanted=True)
         try:
-            if not self._replays.is_new(period, jkt, proof.id):
+            if not self._replays.is_new(period, f"{issuer} {jkt}", proof.id):
                 raise Refusal("proof_invalid", "This proof came before; make a new one for each request.", cause=REPLAYED)
         except FullError:
             raise Refusal("overloaded", retry_after=1, cause="proof: full") from None

@@ -74,9 +74,9 @@ class Replays:
         self._words.release()
         self._memory.close()
 
-    def is_new(self, period: int, jkt: str, name: str) -> bool:
-        """Remember a proof of this period, by its key and its `jti`; false if it came before. Raises `FullError`."""
-        mark = int.from_bytes(blake2b(f"{jkt} {name}".encode(), digest_size=_MARK_BYTES, key=self._key).digest(), "big") or 1
+    def is_new(self, period: int, holder: str, name: str) -> bool:
+        """Remember a proof of this period, by who made it and its `jti`; false if it came before. Raises `FullError`."""
+        mark = int.from_bytes(blake2b(f"{holder} {name}".encode(), digest_size=_MARK_BYTES, key=self._key).digest(), "big") or 1
         table = (period % TABLES) * _SLOT
         if not self._write(self._own + table, period, mark):
             return False

@@ -1,9 +1,9 @@
-"""What a gateway knows of its authority: keys, epoch, revocations and how fresh they are; asks nobody while it decides."""
+"""What a gateway knows of one authority: keys, epoch, revocations and how fresh they are; asks nobody while it decides."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 import orjson
 
@@ -14,12 +14,12 @@ from gateway.identity.jose import VerificationKey
 from gateway.identity.keyset import KeySetProblem, read_key_set
 from gateway.identity.renewals import Renewals
 from gateway.identity.until import Expiring
-from gateway.model import Principal, Restoration, Revocation
+from gateway.model import AgentPattern, Principal, Restoration, Revocation
 
 TOKENS_REMEMBERED: Final = 16_384
 """How many verified tokens are remembered; a forgotten one is verified again."""
 ALGORITHMS: Final = ("ES256", "EdDSA", "RS256")
-"""The algorithms of task tokens; a header that claims another is refused before any signature is looked at."""
+"""The algorithms of task tokens. An issuer may have fewer; a header that claims another is refused before its signature."""
 SECONDS_PAST_USE: Final = 60.0
 """How long a revocation is kept after the last token that it could concern has expired."""
 MOST_REVOCATIONS: Final = 4_000_000
@@ -28,19 +28,30 @@ MOST_REVOCATIONS: Final = 4_000_000
 _log = telemetry.logger("standing")
 
 
+class Trust(NamedTuple):
+    """How far an issuer is trusted: what it may sign with, and which agents it may name; all of its tenants without any."""
+
+    algorithms: tuple[str, ...] = ALGORITHMS
+    agents: tuple[AgentPattern, ...] = ()
+
+
+ENTIRE: Final = Trust()
+
+
 @final
 class Standing:
     """The subscriber's side of the feed. It fails closed: without a fresh heartbeat nothing is accepted."""
 
     def __init__(
         self, clock: Clock, *, issuer: str, audience: str, tenants: frozenset[str], prefix: str, max_staleness: float,
-        tokens: int = TOKENS_REMEMBERED,
+        tokens: int = TOKENS_REMEMBERED, trust: Trust = ENTIRE,
     ) -> None:  # fmt: skip
         """`max_staleness` is in seconds of boot time; the rest is what a task token has to say. `tokens` may be remembered."""
         self.clock: Final = clock
         self.issuer: Final = issuer
         self.audience: Final = audience
         self.tenants: Final = tenants
+        self.algorithms: Final = trust.algorithms
         self.prefix: Final = prefix.encode("ascii")
         self._max_staleness: Final = max_staleness
         self._beaten: float | None = None
@@ -61,6 +72,7 @@ class Standing:
         self.on_end: Callable[[str], None] = _nobody
         """Told of each mark that is no longer accepted, and of an empty one when it could be any."""
         self._tokens: Final = tokens
+        self._agents: Final = trust.agents
         self._ending: Final = Expiring(self.ended)
 
     # What the feed calls.
@@ -76,7 +88,7 @@ class Standing:
         self.remembered.clear()
         self._key_ends = _ends_of(jwks)
         try:
-            self.signing_keys = read_key_set(orjson.dumps(dict(jwks)), ALGORITHMS)
+            self.signing_keys = read_key_set(orjson.dumps(dict(jwks)), self.algorithms)
         except KeySetProblem as problem:
             self.signing_keys = {}
             _log.error("keys_unusable", issuer=issuer, reason=str(problem))
@@ -144,6 +156,10 @@ class Standing:
             if len(self.remembered) >= self._tokens:
                 self.remembered.popitem(last=False)
             self.remembered[token] = principal
+
+    def speaks_for(self, agent: str) -> bool:
+        """Whether the issuer may name this agent."""
+        return not self._agents or any(pattern.covers(agent) for pattern in self._agents)
 
     @property
     def age(self) -> float:

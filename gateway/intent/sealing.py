@@ -1,7 +1,7 @@
 """Seals what an upstream names its sessions by, so that a name is good for one task alone; knows no protocol.
 
 A sealed name is opaque and always the same for the same caller (AES-SIV, RFC 5297): whoever it was given to can show it again,
-and for another tenant, agent, task or upstream it opens nothing.
+and for another tenant, issuer, agent, task or upstream it opens nothing.
 """
 
 import binascii
@@ -59,4 +59,5 @@ def _text(sealed: bytes) -> bytes:
 
 
 def _bound_to(purpose: bytes, principal: Principal, upstream: Upstream) -> list[bytes]:
-    return [purpose, *(text.encode() for text in (upstream.tenant, principal.agent, principal.task, upstream.name))]
+    caller = (upstream.tenant, principal.issuer, principal.agent, principal.task, upstream.name)
+    return [purpose, *(text.encode() for text in caller)]

@@ -67,21 +67,21 @@ _ROWS: Final = (
     Metric("doorward_connections_open", "gauge", "Connections of callers."),
     Metric("doorward_connections_turned_away_total", "counter", "Connections beyond gateway.limits.connections."),
     Metric("doorward_upstream_connections_open", "gauge", "Connections to upstreams.", ("state",)),
-    # What a gateway knows of its authority.
+    # What a gateway knows of its authority, and of each further issuer.
     Metric(
         "doorward_feed_staleness_seconds", "gauge",
         "Since the read of the store that the last heartbeat proves; +Inf before the first. Beyond feed.max_staleness "
-        "everything is refused. Of several gateways the greatest.",
-        together="greatest",
+        "every token of the issuer is refused. Of several gateways the greatest.",
+        ("issuer",), "greatest",
     ),
     Metric(
         "doorward_feed_entry", "gauge",
-        "The number of the newest entry of the feed that is known. Of several gateways the least.", together="least",
+        "The number of the newest entry of the feed that is known. Of several gateways the least.", ("issuer",), "least",
     ),
-    Metric("doorward_feed_lost_total", "counter", "How often the line to the authority ended, or could not be had."),
+    Metric("doorward_feed_lost_total", "counter", "How often the line to the issuer ended, or could not be had.", ("issuer",)),
     Metric(
         "doorward_revocations_live", "gauge", "Revocations that a gateway keeps in memory. Of several the most.",
-        together="greatest",
+        ("issuer",), "greatest",
     ),
     Metric("doorward_tokens_remembered", "gauge", "Verified tokens that need not be verified again."),
     Metric(

@@ -38,6 +38,7 @@ from gateway.settings.decisions import observing, readable
 from gateway.settings.document import Document
 from gateway.settings.examples import example_flaws
 from gateway.settings.identities import identity_flaws
+from gateway.settings.issuers import issuer_flaws
 from gateway.settings.load import Loaded
 from gateway.settings.protocols import MCP, protocol_flaws
 from gateway.settings.resource_documents import resource_documents
@@ -95,6 +96,7 @@ def _flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
         yield from _exception_flaws(part, now)
     yield from _isolation_flaws(loaded)
     yield from identity_flaws(loaded)
+    yield from issuer_flaws(loaded)
     for part in parts:
         yield from _place_flaws(part)
         yield from tls_flaws(part, now)

@@ -7,12 +7,14 @@ from pydantic import Field
 from gateway.audit.rules import AuditRule
 from gateway.authority.rules import AdminRule, AuthorityRule
 from gateway.credentials.rules import CredentialRule, ExceptionsRule
+from gateway.identity.issuers import MOST_FURTHER
 from gateway.identity.rules import IdentityRule
 from gateway.intent.rules import IntentRule
 from gateway.kind import Config, Duration
 from gateway.policy.rules import DenialRule, DriftRule, GrantRule, PolicyDriftRule
 from gateway.settings.defaults_rule import DefaultsRule
 from gateway.settings.gateway_rule import GatewayRule
+from gateway.settings.issuer_rule import IssuerRule
 from gateway.settings.names import Name
 from gateway.settings.upstreams import UpstreamRule
 
@@ -57,6 +59,9 @@ class Document(Config):
     """The listener that agents send their requests to."""
     authority: AuthorityRule = AuthorityRule()
     """The part that opens tasks, issues and revokes task tokens."""
+    issuers: Annotated[dict[Name, IssuerRule], Field(max_length=MOST_FURTHER)] = Field(default_factory=dict)
+    """Further authorities elsewhere whose task tokens the gateway takes beside those of `authority`, by a name for each.
+    Policy, upstreams and credentials are this file's; tasks, revocations and limits are each issuer's own."""
     admin: AdminRule = AdminRule()
     """How operators reach a running Doorward."""
     feed: FeedRule = FeedRule()

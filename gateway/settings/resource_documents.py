@@ -24,10 +24,11 @@ def resource_documents(document: Document, upstreams: Mapping[str, Upstream], *,
 def _metadata(document: Document, name: str, upstream: Upstream, *, told: bool) -> dict[str, Any]:
     """RFC 9728 §2. A member that would say nothing is left out (§3.2)."""
     gateway = document.gateway
+    further = [rule.issuer for rule in document.issuers.values() if document.tenant in rule.tenants]
     certificates = gateway.tls is not None and gateway.tls.client_ca is not None
     members = {
         "resource": upstream.resource,
-        "authorization_servers": [document.authority.issuer],
+        "authorization_servers": [document.authority.issuer, *further],
         "scopes_supported": [intent for intent, rule in document.intents.items() if told and rule.upstream == name],
         "bearer_methods_supported": ["header"],
         "resource_name": name,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.authority.addresses import parse_address
+from gateway.authority.rules import AuthorityRule
 from gateway.errors import Flaw
 from gateway.http.tls_context import Part, UnusableFileError, calling, ends, serving
 from gateway.http.tls_rule import ListenerTlsRule
 from gateway.model import NO_FILES, TlsFiles
+from gateway.settings.issuer_rule import IssuerRule
 from gateway.settings.load import Loaded
 
 SOON: Final = timedelta(days=14).total_seconds()
@@ -42,10 +44,18 @@ def upstream_files(loaded: Loaded, name: str) -> TlsFiles:
     return _files(loaded.resolver("upstreams", name), rule.client_certificate, rule.client_key, rule.ca)
 
 
-def remote_files(loaded: Loaded) -> TlsFiles:
+def remote_files(loaded: Loaded, rule: AuthorityRule | IssuerRule) -> TlsFiles:
     """The files with which an authority elsewhere is followed."""
-    rule = loaded.document.authority
     return _files(loaded.resolve, rule.certificate, rule.key, rule.ca)
+
+
+def followed_files(loaded: Loaded) -> Iterator[tuple[_Where, TlsFiles]]:
+    """The same for each authority that is followed with files of ours, with the place that names them."""
+    rules: list[tuple[_Where, AuthorityRule | IssuerRule]] = [(("authority",), loaded.document.authority)]
+    rules += [(("issuers", name), rule) for name, rule in loaded.document.issuers.items()]
+    for where, rule in rules:
+        if (files := remote_files(loaded, rule)) != NO_FILES:
+            yield where, files
 
 
 def tls_files(loaded: Loaded) -> Iterator[tuple[_Where, TlsFiles]]:
@@ -53,8 +63,7 @@ def tls_files(loaded: Loaded) -> Iterator[tuple[_Where, TlsFiles]]:
     for side in _sides(loaded):
         if side.tls is not None:
             yield (*side.where, "tls"), listener_files(loaded, side.tls)
-    if (remote := remote_files(loaded)) != NO_FILES:
-        yield ("authority",), remote
+    yield from followed_files(loaded)
     for name in loaded.document.upstreams:
         yield ("upstreams", name, "tls"), upstream_files(loaded, name)
 
@@ -63,11 +72,11 @@ def tls_flaws(loaded: Loaded, now: float) -> Iterator[Flaw]:
     """Files that cannot be used now, and addresses that say something else. `now` is in Unix seconds."""
     for side in _sides(loaded):
         yield from _side_flaws(loaded, side, now)
-    if (remote := remote_files(loaded)) != NO_FILES:
+    for where, files in followed_files(loaded):
         try:
-            calling(remote, now)
+            calling(files, now)
         except UnusableFileError as error:
-            yield loaded.flaw(("authority", error.part), str(error))
+            yield loaded.flaw((*where, error.part), str(error))
     for name, rule in loaded.document.upstreams.items():
         files, where = upstream_files(loaded, name), ("upstreams", name, "tls")
         if rule.address().origin.scheme == "https":

@@ -13,6 +13,7 @@ from gateway.http.fields import request_vocabulary
 from gateway.http.head import RequestHead, parse_request
 from gateway.identity.authenticate import authenticate
 from gateway.identity.dpop import ProofReader
+from gateway.identity.issuers import Issuers
 from gateway.identity.nonces import Nonces
 from gateway.identity.possession import Possession
 from gateway.identity.replays import Replays, alone
@@ -91,7 +92,7 @@ def test_two_schemes_in_one_request_are_two_tokens() -> None:
     head = parse_request("\r\n".join(lines).encode(), request_vocabulary(["authorization", "dpop"]), most_lines=20)
     standing = Standing(StillClock(), issuer="i", audience="a", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=1.0)
     with pytest.raises(Refusal) as caught:
-        authenticate(head, UPSTREAM, standing, "192.0.2.1")
+        authenticate(head, UPSTREAM, Issuers([standing]), "192.0.2.1")
     assert (caught.value.code, caught.value.problem.status) == ("request_malformed", 400)
 
 

@@ -15,6 +15,7 @@ from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
 from gateway.http.memory import DATED, ENTRIES, LARGEST, Memory
 from gateway.http.permitted import Permitted
+from gateway.identity.issuers import Issuers
 from gateway.identity.standing import Standing
 from gateway.snapshot import Snapshot
 
@@ -44,6 +45,7 @@ async def beside(door: House) -> tuple[Listener, str]:
         permitted = Permitted(reading, now.admission.limits.headers, entries=0)
         return replace(
             now,
+            issuers=Issuers([standing]),
             standing=standing,
             admission=now.admission._replace(vocabulary=reading, permitted=permitted),
             intents=now.intents._replace(declarations=Memory(0)),

@@ -76,8 +76,8 @@ async def test_what_a_gateway_and_its_authority_know(house: Build) -> None:
     assert told["doorward_authority_requests_total", "/token", "invalid_scope"] == 1
     assert told["doorward_tasks_ended_total", "operator", "revoked"] == 1
     assert told["doorward_revocations_total", "operator", "task"] == 1
-    assert told["doorward_revocations_live",] == told["doorward_feed_entry",] == 1
-    assert 0 <= told["doorward_feed_staleness_seconds",] < 10
+    assert told["doorward_revocations_live", "authority"] == told["doorward_feed_entry", "authority"] == 1
+    assert 0 <= told["doorward_feed_staleness_seconds", "authority"] < 10
     assert told["doorward_credential_usable", "key"] == 1
     assert told["doorward_credential_end_timestamp_seconds", "key"] > door.clock.now()
     assert told["doorward_config_info", door.doorward.snapshot.digest] == 1
@@ -149,7 +149,7 @@ async def test_health_and_readiness_are_for_everybody(house: Build) -> None:
     assert "heartbeat" in " ".join((await ask(door, "/readyz")).json()["reasons"])
     told = await figures(door)
     assert told["doorward_ready",] == 0
-    assert told["doorward_feed_staleness_seconds",] > 10
+    assert told["doorward_feed_staleness_seconds", "authority"] > 10
     (door.folder / "away.db").rename(door.folder / "doorward.db")
 
 
@@ -187,7 +187,7 @@ async def test_a_sidecar_has_figures_of_its_own(house: Build, tmp_path: Path) ->
         assert await side.get(token) == (200, None)
         told = await scrape(f"http://127.0.0.1:{side.sidecar.health_ports[0]}/metrics")
         assert told["doorward_requests_total", "", "allow", "2xx", "flows", "api"] == 1
-        assert told["doorward_policy_differs",] == told["doorward_feed_lost_total",] == 0
+        assert told["doorward_policy_differs",] == told["doorward_feed_lost_total", "authority"] == 0
         assert told["doorward_ready",] == 1
         assert ("doorward_store_available",) not in told
         assert (await scrape("http://doorward/metrics", str(tmp_path / "side-admin.sock"))).keys() >= told.keys()

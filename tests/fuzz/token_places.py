@@ -54,7 +54,7 @@ def _refusal(raw: bytes) -> Refusal | None:
     try:
         head = parse_request(FIRST + raw, now.admission.vocabulary, most_lines=now.admission.limits.headers)
         upstream = now.routes.match(head)
-        principal = authenticate(head, upstream, now.standing, "192.0.2.1")
+        principal = authenticate(head, upstream, now.issuers, "192.0.2.1")
         still_good(principal, now.standing)
     except Refusal as refusal:
         return refusal

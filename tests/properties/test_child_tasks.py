@@ -19,6 +19,7 @@ from gateway.errors import Refusal
 from gateway.http.fields import request_vocabulary
 from gateway.http.head import parse_request
 from gateway.identity.authenticate import authenticate
+from gateway.identity.issuers import Issuers
 from gateway.identity.standing import Standing
 from gateway.kind import read_pace
 from gateway.model import Origin, Principal, Upstream
@@ -110,7 +111,7 @@ class World:
     def hold(self, issued: Issued, above: Held | None, may_act: str | None = None) -> None:
         principal = None
         with suppress(Refusal):  # what names another agent in may_act is for the authority alone
-            principal = authenticate(head_with(issued.token), UPSTREAM, self.standing, "192.0.2.1")
+            principal = authenticate(head_with(issued.token), UPSTREAM, Issuers([self.standing]), "192.0.2.1")
         assert (principal is None) == (may_act is not None)
         self.held.append(Held(issued, above, self.clock.now() + issued.lifetime, may_act, principal))
 

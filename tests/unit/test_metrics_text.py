@@ -27,11 +27,11 @@ def test_a_parser_reads_what_was_put_in() -> None:
     """Counters, gauges, infinity, and labels with every character that has to be escaped."""
     figures = Figures()
     figures.put("doorward_store_errors_total", 3)
-    figures.put("doorward_feed_staleness_seconds", math.inf)
+    figures.put("doorward_feed_staleness_seconds", math.inf, "authority")
     figures.put("doorward_process_cpu_seconds_total", 0.25, 'a"b\\c\nd')
     assert read(figures) == {
         ("doorward_store_errors_total",): 3,
-        ("doorward_feed_staleness_seconds",): math.inf,
+        ("doorward_feed_staleness_seconds", ("issuer", "authority")): math.inf,
         ("doorward_process_cpu_seconds_total", ("process", 'a"b\\c\nd')): 0.25,
     }
 
@@ -54,14 +54,14 @@ def test_processes_are_joined_as_the_table_says() -> None:
     one, other = Figures(), Figures()
     for figures, records, staleness, available in ((one, 5, 0.5, 1), (other, 7, math.inf, 0)):
         figures.put("doorward_audit_records_total", records)
-        figures.put("doorward_feed_staleness_seconds", staleness)
+        figures.put("doorward_feed_staleness_seconds", staleness, "authority")
         figures.put("doorward_audit_available", available)
         figures.put("doorward_scrubbed_total", records, "acme", f"upstream{records}")
     whole = Figures()
     for figures in (one, other):
         whole.join(Figures.read(orjson.loads(orjson.dumps(figures.written()))))
     assert whole.value("doorward_audit_records_total") == 12
-    assert whole.value("doorward_feed_staleness_seconds") == math.inf
+    assert whole.value("doorward_feed_staleness_seconds", "authority") == math.inf
     assert whole.value("doorward_audit_available") == 0
     assert whole.value("doorward_scrubbed_total", "acme", "upstream5") == 5
     assert whole.value("doorward_scrubbed_total", "acme", "nobody") is None

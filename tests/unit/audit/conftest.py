@@ -33,6 +33,7 @@ PRINCIPAL = Principal(
     expires=4e9,
     epoch="1",
     marks=frozenset(),
+    issuer="http://authority.test",
 )
 CREDENTIAL = SimpleNamespace(name="billing-key", version="v7")
 

@@ -88,7 +88,7 @@ def test_a_record_with_calls_is_not_larger_than_what_is_reserved(letter, parts):
     coverage = Coverage(long, dict.fromkeys(names, long), (long,) * 99)
     use = Use(DeclaredIntent(long, long, long), operation, (coverage,) * 99)
     principal = Principal(agent=long, subject=long, tenant=long, task=long, token=long, intents=frozenset(), expires=0,
-                          epoch="", marks=frozenset())  # fmt: skip
+                          epoch="", marks=frozenset(), issuer=long)  # fmt: skip
     exchange = Exchange("0" * 32, "0" * 32, long, parts.head(long, "POST", ()), parts.upstream, principal, use)
     members = Members()
     allowed = members.allowed(exchange, parts.permit(use, principal=principal, grant=long, policy=long))

@@ -64,7 +64,8 @@ async def test_two_records_of_an_allowed_request(new_ledger, log, parts):
     assert request == {
         "v": 1, "seq": 2, "time": request["time"], "type": "request", "request_id": record.request_id,
         "trace_id": record.request_id, "tenant": "acme", "agent": "spiffe://acme.example/ns/agents/sa/reconciler",
-        "subject": "spiffe://acme.example/ns/agents/sa/orchestrator", "task": "task-1", "token": "jti-1",
+        "subject": "spiffe://acme.example/ns/agents/sa/orchestrator", "issuer": "http://authority.test",
+        "task": "task-1", "token": "jti-1",
         "intent": {"declared": "invoices.read", "observed": ["invoices.read"], "reason": "close March", "tool": None},
         "upstream": "billing", "method": "GET", "path": "/v1/customers/42/invoices", "query": ["limit"],
         "params": {"customer": "42"}, "touches": ["invoice", "customer"], "decision": "allow", "code": None,

@@ -22,7 +22,7 @@ def largest(letter, parts):
     """An exchange and a permit of which every string is far too long."""
     long = letter * 5000
     principal = Principal(agent=long, subject=long, tenant=long, task=long, token=long, intents=frozenset(), expires=0,
-                          epoch="", marks=frozenset())  # fmt: skip
+                          epoch="", marks=frozenset(), issuer=long)  # fmt: skip
     upstream = Upstream(tenant=long, name=long, origin=parts.upstream.origin, prefix="", base_path="", protocol="http",
                         credential=long)  # fmt: skip
     coverage = Coverage(long, {f"{number}{long}": long for number in range(99)}, (long,) * 99)

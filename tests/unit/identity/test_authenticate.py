@@ -12,6 +12,7 @@ from gateway.http.head import RequestHead, parse_request
 from gateway.identity import authenticate as module
 from gateway.identity import jose
 from gateway.identity.authenticate import MOST_INTENTS, SKEW, authenticate, still_good
+from gateway.identity.issuers import Issuers
 from gateway.identity.standing import TOKENS_REMEMBERED, Standing
 from gateway.model import Origin, Principal, Restoration, Revocation, Upstream
 
@@ -54,7 +55,7 @@ def made(issuer: Any, *, header: dict[str, Any] | None = None, **changes: Any) -
 def code(request: RequestHead, standing: Standing, upstream: Upstream = UPSTREAM) -> str:
     """The code with which a request is refused."""
     with pytest.raises(Refusal) as caught:
-        authenticate(request, upstream, standing, SOURCE)
+        authenticate(request, upstream, Issuers([standing]), SOURCE)
     return caught.value.code
 
 
@@ -67,7 +68,7 @@ def why(principal: Principal, standing: Standing) -> str:
 
 def test_a_principal_is_what_the_token_says(standing: Standing, issuer: Any) -> None:
     """Each claim has its place, and everything whose revocation ends the access is marked."""
-    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE) == Principal(
+    assert authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE) == Principal(
         agent=AGENT,
         subject="spiffe://acme.example/user/ann",
         tenant="acme",
@@ -78,13 +79,14 @@ def test_a_principal_is_what_the_token_says(standing: Standing, issuer: Any) -> 
         expires=1_800_000_300.0,
         epoch="first epoch",
         marks=frozenset(("token:token-1", "task:task-1", f"agent:acme/{AGENT}", "tenant:acme", "key:first")),
+        issuer=issuer.url,
     )
 
 
 def test_only_the_outermost_actor_counts(standing: Standing, issuer: Any) -> None:
     """Deeper actors are history and never reach a decision (RFC 8693 §4.1)."""
     token = made(issuer, act={"sub": AGENT, "act": {"sub": "spiffe://acme.example/earlier"}})
-    assert authenticate(bearer(token), UPSTREAM, standing, SOURCE).agent == AGENT
+    assert authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE).agent == AGENT
 
 
 @pytest.mark.parametrize(
@@ -100,13 +102,13 @@ def test_only_the_outermost_actor_counts(standing: Standing, issuer: Any) -> Non
 )
 def test_the_token_may_stand_in_one_of_its_places(standing: Standing, issuer: Any, line: bytes) -> None:
     """Authorization takes Bearer in any case (RFC 9110 §11.1); another place takes the token alone."""
-    assert authenticate(head(line % made(issuer).encode()), UPSTREAM, standing, SOURCE).token == "token-1"
+    assert authenticate(head(line % made(issuer).encode()), UPSTREAM, Issuers([standing]), SOURCE).token == "token-1"
 
 
 def test_an_empty_place_is_not_filled(standing: Standing, issuer: Any) -> None:
     """An SDK that sends its key header empty has put no token there."""
     request = head(b"Authorization: ", b"X-Api-Key: " + made(issuer).encode())
-    assert authenticate(request, UPSTREAM, standing, SOURCE).token == "token-1"
+    assert authenticate(request, UPSTREAM, Issuers([standing]), SOURCE).token == "token-1"
 
 
 def test_without_a_token_it_is_missing(standing: Standing, issuer: Any) -> None:
@@ -167,7 +169,7 @@ def test_a_header_of_another_kind_is_refused(standing: Standing, issuer: Any, he
 def test_the_type_is_compared_as_a_media_type(standing: Standing, issuer: Any) -> None:
     """In any case, with or without `application/` (RFC 7515 §4.1.9)."""
     for kind in ("at+jwt", "AT+JWT", "application/at+jwt"):
-        assert authenticate(bearer(made(issuer, header={"typ": kind})), UPSTREAM, standing, SOURCE).task == "task-1"
+        assert authenticate(bearer(made(issuer, header={"typ": kind})), UPSTREAM, Issuers([standing]), SOURCE).task == "task-1"
 
 
 @pytest.mark.parametrize(
@@ -200,19 +202,19 @@ def test_a_token_of_another_tenant_has_its_own_answer(standing: Standing, issuer
 
 def test_one_of_several_audiences_may_be_ours(standing: Standing, issuer: Any) -> None:
     """A list counts if we are on it."""
-    assert authenticate(bearer(made(issuer, aud=["other", "doorward"])), UPSTREAM, standing, SOURCE).task == "task-1"
+    assert authenticate(bearer(made(issuer, aud=["other", "doorward"])), UPSTREAM, Issuers([standing]), SOURCE).task == "task-1"
 
 
 def test_an_authority_may_be_ahead_by_the_skew(standing: Standing, issuer: Any, clock: Any) -> None:
     """`nbf` has that much leeway and no more."""
-    assert authenticate(bearer(made(issuer, nbf=clock.seconds + SKEW)), UPSTREAM, standing, SOURCE).task == "task-1"
+    assert authenticate(bearer(made(issuer, nbf=clock.seconds + SKEW)), UPSTREAM, Issuers([standing]), SOURCE).task == "task-1"
     assert code(bearer(made(issuer, nbf=clock.seconds + SKEW + 0.5)), standing) == "token_invalid"
 
 
 def test_a_token_carries_so_many_intents_and_no_more(standing: Standing, issuer: Any) -> None:
     """The set that every decision looks into is bounded."""
     most = " ".join(f"i{number}" for number in range(MOST_INTENTS))
-    assert len(authenticate(bearer(made(issuer, scope=most)), UPSTREAM, standing, SOURCE).intents) == MOST_INTENTS
+    assert len(authenticate(bearer(made(issuer, scope=most)), UPSTREAM, Issuers([standing]), SOURCE).intents) == MOST_INTENTS
     assert code(bearer(made(issuer, scope=most + " one-more")), standing) == "token_invalid"
 
 
@@ -239,7 +241,7 @@ def test_garbage_costs_no_verification(standing: Standing, issuer: Any, monkeypa
     monkeypatch.setattr(jose, "ALGORITHMS", {name: replace(each, check=never) for name, each in jose.ALGORITHMS.items()})
     assert {code(bearer(token), standing) for token in cheap} == {"token_invalid"}
     with pytest.raises(AssertionError):
-        authenticate(bearer(good), UPSTREAM, standing, SOURCE)
+        authenticate(bearer(good), UPSTREAM, Issuers([standing]), SOURCE)
 
 
 def test_a_refusal_repeats_nothing_of_the_token(standing: Standing, issuer: Any) -> None:
@@ -247,7 +249,7 @@ def test_a_refusal_repeats_nothing_of_the_token(standing: Standing, issuer: Any)
     for changes in ({"aud": "canary"}, {"iss": "canary"}, {"scope": 1, "txn": "canary"}, {"tenant": "canary"}):
         token = made(issuer, **changes)
         with pytest.raises(Refusal) as caught:
-            authenticate(bearer(token), UPSTREAM, standing, SOURCE)
+            authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE)
         said = f"{caught.value!r} {caught.value.detail} {caught.value.__cause__!r}"
         assert "canary" not in said
         assert not any(part in said for part in token.removeprefix("dwt_").split("."))
@@ -257,39 +259,39 @@ def test_a_refusal_repeats_nothing_of_the_token(standing: Standing, issuer: Any)
 def test_the_same_bytes_are_verified_once(standing: Standing, issuer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signature stays what it was, so the second request of a token costs none; other bytes are another token."""
     token = made(issuer)
-    first = authenticate(bearer(token), UPSTREAM, standing, SOURCE)
+    first = authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE)
     verified: list[object] = []
     monkeypatch.setattr(module, "verify", lambda jws, key: verified.append((jws, key)))
-    assert authenticate(bearer(token), UPSTREAM, standing, SOURCE) is first
-    assert authenticate(head(b"X-Api-Key: " + token.encode()), UPSTREAM, standing, SOURCE) is first
+    assert authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE) is first
+    assert authenticate(head(b"X-Api-Key: " + token.encode()), UPSTREAM, Issuers([standing]), SOURCE) is first
     assert verified == []
-    authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, standing, SOURCE)
+    authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, Issuers([standing]), SOURCE)
     assert len(verified) == 1
 
 
 def test_what_is_remembered_can_end_all_the_same(standing: Standing, issuer: Any, clock: Any) -> None:
     """Expiry, staleness, epoch and revocation are no part of what is remembered: each is found for a remembered token."""
     token = bearer(made(issuer))
-    assert still_good(authenticate(token, UPSTREAM, standing, SOURCE), standing).task == "task-1"
+    assert still_good(authenticate(token, UPSTREAM, Issuers([standing]), SOURCE), standing).task == "task-1"
     standing.revoked(Revocation(1, 0.0, "task", "task-1", "operator", clock.seconds + 600))
-    assert why(authenticate(token, UPSTREAM, standing, SOURCE), standing) == "token_revoked"
+    assert why(authenticate(token, UPSTREAM, Issuers([standing]), SOURCE), standing) == "token_revoked"
     standing.epoch = "second epoch"  # as a heartbeat sets it, with the memory left as it is
     assert standing.remembered
-    assert why(authenticate(token, UPSTREAM, standing, SOURCE), standing) == "token_invalid"
+    assert why(authenticate(token, UPSTREAM, Issuers([standing]), SOURCE), standing) == "token_invalid"
     clock.seconds += 11
-    assert why(authenticate(token, UPSTREAM, standing, SOURCE), standing) == "revocations_stale"
+    assert why(authenticate(token, UPSTREAM, Issuers([standing]), SOURCE), standing) == "revocations_stale"
     clock.seconds += 300
-    assert why(authenticate(token, UPSTREAM, standing, SOURCE), standing) == "token_expired"
+    assert why(authenticate(token, UPSTREAM, Issuers([standing]), SOURCE), standing) == "token_expired"
 
 
 def test_a_forgotten_token_is_verified_again(standing: Standing, issuer: Any) -> None:
     """The oldest makes room for newer ones, and loses nothing by it but time."""
     token = made(issuer)
-    first = authenticate(bearer(token), UPSTREAM, standing, SOURCE)
+    first = authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE)
     for number in range(TOKENS_REMEMBERED):
         standing.remember(b"%d" % number, first)
     assert token.encode() not in standing.remembered
-    again = authenticate(bearer(token), UPSTREAM, standing, SOURCE)
+    again = authenticate(bearer(token), UPSTREAM, Issuers([standing]), SOURCE)
     assert again == first
     assert again is not first
 
@@ -297,26 +299,26 @@ def test_a_forgotten_token_is_verified_again(standing: Standing, issuer: Any) ->
 def test_a_token_of_a_vanished_key_is_refused_at_once(standing: Standing, issuer: Any) -> None:
     """A change of keys clears the memory, so what a withdrawn key signed is verified anew and fails."""
     old = bearer(made(issuer))
-    authenticate(old, UPSTREAM, standing, SOURCE)
+    authenticate(old, UPSTREAM, Issuers([standing]), SOURCE)
     issuer.rotate("second")
     standing.keys(issuer.url, json.loads(issuer.jwks()))
     assert code(old, standing) == "token_invalid"
-    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE).task == "task-1"
+    assert authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE).task == "task-1"
 
 
 def test_a_token_of_an_earlier_epoch_is_refused(standing: Standing, issuer: Any) -> None:
     """An authority that lost its records cannot say what it had revoked; whose token it was is still known."""
-    old = authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE)
+    old = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
     standing.beat("second epoch", 0)
     assert why(old, standing) == "token_invalid"
-    assert why(authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE), standing) == "token_invalid"
-    new = authenticate(bearer(made(issuer, epoch="second epoch")), UPSTREAM, standing, SOURCE)
+    assert why(authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE), standing) == "token_invalid"
+    new = authenticate(bearer(made(issuer, epoch="second epoch")), UPSTREAM, Issuers([standing]), SOURCE)
     assert still_good(new, standing) is new
 
 
 def test_expiry_has_no_leeway(standing: Standing, issuer: Any, clock: Any) -> None:
     """The second that `exp` names is the first in which the token is dead (RFC 7519 §4.1.4)."""
-    principal = authenticate(bearer(made(issuer, exp=clock.seconds + 5.5)), UPSTREAM, standing, SOURCE)
+    principal = authenticate(bearer(made(issuer, exp=clock.seconds + 5.5)), UPSTREAM, Issuers([standing]), SOURCE)
     clock.seconds += 5.25
     assert still_good(principal, standing) is principal
     clock.seconds += 0.25
@@ -326,7 +328,7 @@ def test_expiry_has_no_leeway(standing: Standing, issuer: Any, clock: Any) -> No
 @pytest.mark.parametrize(("kind", "name"), [("token", "token-1"), ("task", "task-1"), ("agent", AGENT), ("tenant", "acme")])
 def test_each_rung_of_the_ladder_ends_the_access(standing: Standing, issuer: Any, clock: Any, kind: str, name: str) -> None:
     """Token, task, agent and tenant: a revocation of any of them, and of nothing else; nor of the agent in another tenant."""
-    principal = authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE)
+    principal = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
     until = clock.seconds + 600
     standing.revoked(Revocation(1, 0.0, kind, name + "2", "operator", until, "acme"))
     standing.revoked(Revocation(2, 0.0, "task" if kind != "task" else "token", name, "operator", until, "acme"))
@@ -339,7 +341,7 @@ def test_each_rung_of_the_ladder_ends_the_access(standing: Standing, issuer: Any
 
 def test_without_heartbeats_no_token_is_good(standing: Standing, issuer: Any, clock: Any) -> None:
     """A gateway that cannot tell what was revoked says so, with a time to come back, and recovers."""
-    principal = authenticate(bearer(made(issuer)), UPSTREAM, standing, SOURCE)
+    principal = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
     clock.seconds += 10.5
     with pytest.raises(Refusal) as caught:
         still_good(principal, standing)
@@ -351,7 +353,7 @@ def test_without_heartbeats_no_token_is_good(standing: Standing, issuer: Any, cl
 def test_params_and_starter_are_what_was_signed(standing: Standing, issuer: Any) -> None:
     """Each of the type it has; a token that says them in another way is none of ours."""
     details = [{"type": "agent_task", "params": {"customer": "42"}, "starter": "spiffe://acme.example/starter"}]
-    principal = authenticate(bearer(made(issuer, authorization_details=details)), UPSTREAM, standing, SOURCE)
+    principal = authenticate(bearer(made(issuer, authorization_details=details)), UPSTREAM, Issuers([standing]), SOURCE)
     assert (principal.params, principal.starter) == ({"customer": "42"}, "spiffe://acme.example/starter")
     for wrong in ([], {}, [{}, {}], ["x"], [{"params": []}], [{"params": {"a": 1}}], [{"starter": ""}], [{"starter": None}]):
         assert code(bearer(made(issuer, authorization_details=wrong)), standing) == "token_invalid"

@@ -18,7 +18,7 @@ class Connection:
         task = f"task {number}"
         self.bearer: Principal | None = Principal(
             agent="a", subject="s", tenant="acme", task=task, token=f"j{number}", intents=frozenset(), expires=4e9,
-            epoch="first epoch", marks=marks_of(token=f"j{number}", task=task, agent="a", tenant="acme", key="first"),
+            epoch="first epoch", marks=marks_of(token=f"j{number}", task=task, agent="a", tenant="acme", key="first"), issuer="https://issuer.example",
         )  # fmt: skip
         self.ends: list[str] = []
         self._clock = clock

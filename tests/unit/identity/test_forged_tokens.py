@@ -8,6 +8,7 @@ from test_authenticate import AGENT, UPSTREAM, bearer, made
 from gateway.errors import Refusal
 from gateway.identity.authenticate import authenticate
 from gateway.identity.failures import ALLOWANCE, REFILL
+from gateway.identity.issuers import Issuers
 from gateway.identity.standing import Standing
 
 STRANGER, FRIEND = "192.0.2.1", "192.0.2.2"
@@ -22,7 +23,7 @@ def forged(issuer: Any, number: int, **changes: Any) -> str:
 
 def refusal(token: str, standing: Standing, source: str = STRANGER) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        authenticate(bearer(token), UPSTREAM, standing, source)
+        authenticate(bearer(token), UPSTREAM, Issuers([standing]), source)
     return caught.value
 
 
@@ -36,7 +37,7 @@ def test_a_source_that_forges_has_to_wait(standing: Standing, issuer: Any, clock
     flood(standing, issuer)
     held = refusal(made(issuer), standing)
     assert (held.code, held.retry_after) == ("limit_exceeded", 1)
-    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, FRIEND).agent == AGENT
+    assert authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), FRIEND).agent == AGENT
     clock.seconds += 1.5 / REFILL
     assert refusal(forged(issuer, 1000), standing).code == "token_invalid"
     assert refusal(made(issuer, jti="later"), standing).code == "limit_exceeded"
@@ -45,12 +46,12 @@ def test_a_source_that_forges_has_to_wait(standing: Standing, issuer: Any, clock
 def test_whoever_has_shown_a_token_from_there_goes_on(standing: Standing, issuer: Any) -> None:
     """An agent behind the same address gets its further tokens verified, and one that was verified costs nothing."""
     first = made(issuer)
-    authenticate(bearer(first), UPSTREAM, standing, STRANGER)
+    authenticate(bearer(first), UPSTREAM, Issuers([standing]), STRANGER)
     flood(standing, issuer, act={"sub": "spiffe://acme.example/ns/agents/sa/another"})
-    assert authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, standing, STRANGER).token == "token-2"
+    assert authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, Issuers([standing]), STRANGER).token == "token-2"
     flood(standing, issuer)  # now in its own name
     assert refusal(made(issuer, jti="token-3"), standing).code == "limit_exceeded"
-    assert authenticate(bearer(first), UPSTREAM, standing, STRANGER).token == "token-1"
+    assert authenticate(bearer(first), UPSTREAM, Issuers([standing]), STRANGER).token == "token-1"
 
 
 @pytest.mark.parametrize("actor", [None, 7, {}, {"sub": 7}], ids=repr)
@@ -65,5 +66,5 @@ def test_a_network_of_ipv6_is_one_source(standing: Standing, issuer: Any) -> Non
     for number in range(int(ALLOWANCE)):
         assert refusal(forged(issuer, number), standing, f"2001:db8:0:7::{number:x}").code == "token_invalid"
     assert refusal(made(issuer), standing, "2001:db8:0:7:ffff::1").code == "limit_exceeded"
-    assert authenticate(bearer(made(issuer)), UPSTREAM, standing, "2001:db8:0:8::1").agent == AGENT
-    assert authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, standing, "unix").token == "token-2"
+    assert authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), "2001:db8:0:8::1").agent == AGENT
+    assert authenticate(bearer(made(issuer, jti="token-2")), UPSTREAM, Issuers([standing]), "unix").token == "token-2"
