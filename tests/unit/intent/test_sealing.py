@@ -8,9 +8,9 @@ from gateway.model import Origin, Principal, Upstream
 KEY = bytes(range(32))
 
 
-def principal(agent: str = "spiffe://t/a", task: str = "1") -> Principal:
+def principal(agent: str = "spiffe://t/a", task: str = "1", issuer: str = "https://i.example") -> Principal:
     return Principal(agent=agent, subject=agent, tenant="t", task=task, token="x", intents=frozenset(), expires=0.0, epoch="",
-                     marks=frozenset())  # fmt: skip
+                     marks=frozenset(), issuer=issuer)  # fmt: skip
 
 
 def upstream(name: str = "api", tenant: str = "t") -> Upstream:
@@ -35,12 +35,13 @@ def test_a_name_is_opened_by_whom_it_was_sealed_for():
         (KEY, b"event", principal(), upstream()),
         (KEY, b"session", principal(agent="spiffe://t/b"), upstream()),
         (KEY, b"session", principal(task="2"), upstream()),
+        (KEY, b"session", principal(issuer="https://other.example"), upstream()),
         (KEY, b"session", principal(), upstream(name="other")),
         (KEY, b"session", principal(), upstream(tenant="u")),
     ],
 )
 def test_a_name_opens_nothing_for_others(key, purpose, who, where):
-    """Another key, purpose, agent, task, upstream or tenant, each alone."""
+    """Another key, purpose, agent, task, issuer, upstream or tenant, each alone."""
     sealed = Seal(KEY).close(b"session-1", b"session", principal(), upstream())
     assert Seal(key).open(sealed, purpose, who, where) is None
 
