@@ -35,7 +35,7 @@ class IssuerRule(Config):
     """The `iss` of its task tokens; that of `remote` if it is an address. No two authorities have the same."""
     tenants: Annotated[tuple[Name, ...], Field(min_length=1)]
     """The tenants that it speaks for here. Its tokens of any other are refused."""
-    agents: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], Field(min_length=1)] = ()
+    agents: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], Field(min_length=1)] | None = None
     """The agents that it speaks for here: SPIFFE IDs, exact or with a trailing `/*`. All of its tenants when left out."""
     algorithms: Algorithms = ("ES256",)
     """What its task tokens may be signed with. One that claims another algorithm is refused."""
@@ -51,5 +51,5 @@ class IssuerRule(Config):
 
     @property
     def patterns(self) -> tuple[AgentPattern, ...]:
-        """The agents that it speaks for."""
-        return tuple(map(AgentPattern.parse, self.agents))
+        """The agents that it speaks for; none if it may name any."""
+        return tuple(map(AgentPattern.parse, self.agents or ()))
