@@ -1,7 +1,7 @@
 """Replays audit logs against revocations, to find whatever was accepted though revoked; knows records and no files.
 
 Accepted is what has a request record with the decision `allow`, or with one that was not enforced. A revocation concerns it
-if it names the token, task, agent or tenant of the record. It is in force
+if it names the token, task, agent or tenant of the record, and is of the same issuer as far as both say one. It is in force
 
 - for what the same writer has recorded, from its own record on: the order of the lines decides, and no clock;
 - for what other writers have recorded, and for revocations that were only heard to be acknowledged, from its time on and so
@@ -73,7 +73,12 @@ class _InForce:
     seq: int
     time: float
     until: float
+    issuer: str | None = None
     restored: tuple[int, float] | None = None
+
+    def concerns(self, record: Mapping[str, Any]) -> bool:
+        """Whether what the record names is of the same issuer; what says none could be of any."""
+        return self.issuer is None or record.get("issuer") in (None, self.issuer)
 
     def is_over(self, chain: int, seq: int, time: float) -> bool:
         if self.restored is not None and (seq > self.restored[0] if chain == self.chain else time >= self.restored[1]):
@@ -113,13 +118,13 @@ class Replay:
         if record.get("event") == "restored":
             for mark in _marks(kind, name, tenant):
                 for each in self._in_force.get(mark, ()):
-                    if each.restored is None:
+                    if each.restored is None and each.concerns(record):
                         each.restored = (seq, time)
             return
         known = self._in_force.setdefault(_marks(kind, name, tenant)[0], [])
         self._found.revocations += 1
         until = record.get("until")
-        known.append(_InForce(chain, seq, time, _FOREVER if until is None else _seconds(until)))
+        known.append(_InForce(chain, seq, time, _FOREVER if until is None else _seconds(until), record.get("issuer")))
 
     def _follow(self, chain: int, records: Iterable[Mapping[str, Any]]) -> None:
         opened: dict[str, Mapping[str, Any]] = {}
@@ -143,7 +148,7 @@ class Replay:
     def _judge_acceptance(self, chain: int, record: Mapping[str, Any]) -> None:
         for mark in self._revoked_of(record):
             seq, time = int(record["seq"]), _seconds(record["time"])
-            for each in self._in_force[mark]:
+            for each in self._concerning(mark, record):
                 before = seq < each.seq if chain == each.chain else time <= each.time
                 if before or each.is_over(chain, seq, time):
                     continue
@@ -157,7 +162,7 @@ class Replay:
         for mark in self._revoked_of(request):
             seq, time = int(response["seq"]), _seconds(response["time"])
             began = _seconds(request["time"])
-            for each in self._in_force[mark]:
+            for each in self._concerning(mark, request):
                 before = seq < each.seq if chain == each.chain else time <= each.time
                 later = int(request["seq"]) > each.seq if chain == each.chain else began > each.time
                 if before or later or each.restored is not None:
@@ -167,6 +172,9 @@ class Replay:
                 if late > self._cut_within:
                     self._found.add(Breach(str(request.get("request_id")), mark, kept_open=True, late=late))
                     return
+
+    def _concerning(self, mark: str, record: Mapping[str, Any]) -> Iterable[_InForce]:
+        return [each for each in self._in_force[mark] if each.concerns(record)]
 
     def _revoked_of(self, record: Mapping[str, Any]) -> Iterable[str]:
         tenant = record.get("tenant")

@@ -184,7 +184,7 @@ async def start_authority(
         if vault is not None:
             await vault.close()
         raise
-    recorder = Recorder(notes)
+    recorder = Recorder(notes, rule.issuer)
     only = next(iter(tenants)) if len(tenants) == 1 else None
     keys.on_event = lambda members: recorder.after_ending("key", {"tenant": only, **members})
     endings = Endings(store=store, feed=feed, recorder=recorder, clock=clock)

@@ -25,9 +25,10 @@ class Notes(Protocol):
 class Recorder:
     """Access is given only once it is recorded; access is ended even if the record has to wait for the log."""
 
-    def __init__(self, notes: Notes) -> None:
-        """`notes` is where records go."""
+    def __init__(self, notes: Notes, issuer: str = "") -> None:
+        """`notes` is where records go. Each says by its `issuer` whose agents, tasks and tokens it is about."""
         self._notes = notes
+        self._issuer = issuer
         self._waiting: deque[tuple[str, Mapping[str, object]]] = deque()
 
     @property
@@ -42,14 +43,14 @@ class Recorder:
     def before_giving(self, kind: str, members: Mapping[str, object]) -> None:
         """Record access that is about to be given. Raises `Refusal`; then it must not be given."""
         self._catch_up()
-        self._notes.note(kind, members)
+        self._notes.note(kind, self._whole(members))
 
     def after_ending(self, kind: str, members: Mapping[str, object]) -> None:
         """Record access that has ended, as soon as the log takes it; the store keeps it until then."""
         if len(self._waiting) == WAITING:
             lost, facts = self._waiting.popleft()
             _log.error("record_lost", kind=lost, members=dict(facts))
-        self._waiting.append((kind, members))
+        self._waiting.append((kind, self._whole(members)))
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -58,6 +59,9 @@ class Recorder:
             self._catch_up()
         except Refusal:
             _log.error("records_waiting", count=len(self._waiting))
+
+    def _whole(self, members: Mapping[str, object]) -> Mapping[str, object]:
+        return {**members, "issuer": self._issuer} if self._issuer else members
 
     def _catch_up(self) -> None:
         while self._waiting:

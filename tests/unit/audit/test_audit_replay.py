@@ -178,3 +178,22 @@ def test_the_command_waits_as_long_as_a_gateway_may_be_stale(written: Callable[[
     assert main(["audit", "replay", "--log", str(authority), "--log", str(accepted)]) == 1
     opened = Log().allow(0).close(1 + WITHIN + CUT - 0.5)
     assert main(["audit", "replay", "--log", str(authority), "--log", str(written("c.jsonl", opened))]) == 0
+
+
+@pytest.mark.parametrize(("said", "breaches"), [("https://a", 1), ("https://b", 0), (None, 1)])
+def test_a_revocation_is_about_what_its_own_issuer_has_named(said: str | None, breaches: int) -> None:
+    """Two issuers have a task of one name; a revocation of which nobody knows whose it is could be of either."""
+    of = {} if said is None else {"issuer": said}
+    log = Log().add("revocation", 1, event="revoked", kind="task", id="t1", until=stamp(300), **of)
+    assert judge(log.allow(2, issuer="https://a")).breaches == breaches
+
+
+def test_what_one_issuer_restores_stays_revoked_by_the_other() -> None:
+    """Both have stopped the agent of one name."""
+    agent = {"kind": "agent", "id": "spiffe://a/b"}
+    log = Log()
+    for issuer in ("https://a", "https://b"):
+        log.add("revocation", 1, event="revoked", issuer=issuer, **agent)
+    log.add("revocation", 2, event="restored", issuer="https://a", **agent)
+    log.allow(3, "one", issuer="https://a").allow(4, "other", issuer="https://b")
+    assert [breach.request_id for breach in judge(log).named] == ["other"]
