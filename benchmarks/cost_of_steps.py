@@ -39,7 +39,7 @@ STEP_OF = {
     "read_intent": "read the intent",
     "prove": "authenticate",
     "_learnt": "read the intent",
-    "_of_tenant": "authenticate",
+    "_of_bearer": "authenticate",
     "keep": "remember the head",
     "_settled": "record",
     "pay": "spend",
