@@ -14,7 +14,7 @@ from gateway.identity.cuts import Cuts
 from gateway.identity.failures import ALLOWANCE
 from gateway.identity.issuers import Issuers
 from gateway.identity.standing import ENTIRE, Standing, Trust
-from gateway.model import AgentPattern, Principal, Revocation
+from gateway.model import AgentPattern, Principal, Restoration, Revocation
 
 OTHER = "https://other.example"
 
@@ -64,7 +64,7 @@ def two(clock: Any, issuer: Any, other: Any) -> Two:
 
 
 def ended(seq: int, kind: str, name: str) -> Revocation:
-    return Revocation(seq, 0.0, kind, name, "operator", 4e9)
+    return Revocation(seq, 0.0, kind, name, "operator", 4e9, "acme")
 
 
 def why(principal: Principal, standing: Standing) -> str:
@@ -114,7 +114,7 @@ def test_a_revocation_is_about_its_own_issuer_alone(two: Two, kind: str, name: s
     two.b.revoked(ended(1, kind, name))
     assert still_good(first, two.a) is first
     assert why(second, two.b) == "token_revoked"
-    two.a.restored(kind, name, 2)
+    two.a.restored(Restoration(2, 0.0, kind, name, "acme"))
     assert why(second, two.b) == "token_revoked"
 
 
