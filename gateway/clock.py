@@ -34,7 +34,8 @@ class Clock:
         """Unix time in seconds. It never steps back, so what has expired stays expired; and it never stands still.
 
         When the machine's clock is set back, time goes on here from where it was, and is the machine's again once that is
-        later.
+        later. So a date that was set ahead and then put right stays ahead here: what ended by it is forgotten already, its
+        revocation too, and would be good again.
         """
         now = time.time()
         if now < self._latest:
@@ -46,6 +47,11 @@ class Clock:
             self._ahead = 0.0
         self._latest = now
         return now
+
+    def set_back(self) -> float:
+        """Seconds by which the machine's clock is behind `now`, because it was set back."""
+        self.now()
+        return self._ahead
 
     def boot(self) -> float:
         """Seconds since the machine started, suspension included: staleness is counted in these."""

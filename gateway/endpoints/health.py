@@ -1,6 +1,6 @@
 """Says how a Doorward is: alive, ready or why not, and in figures; knows no operator and no task."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -48,7 +48,7 @@ class HealthEndpoints:
     async def readyz(self, _request: web.Request) -> web.StreamResponse:
         """503 with the reasons while requests would be refused; notices leave it ready."""
         reasons = [*self._health.unready()]
-        notices = [*self._health.notices()]
+        notices = [*self._health.notices(), *_of_clock(self._clock)]
         return answer({"ready": not reasons, "reasons": reasons, "notices": notices}, 503 if reasons else 200)
 
     async def metrics(self, _request: web.Request) -> web.StreamResponse:
@@ -65,6 +65,12 @@ class HealthEndpoints:
     def routes(self) -> Sequence[web.RouteDef]:
         """All three."""
         return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz), web.get("/metrics", self.metrics)]
+
+
+def _of_clock(clock: Clock) -> Iterator[str]:
+    """Why valid identities and tokens may look expired, or too young."""
+    if seconds := int(clock.set_back()):
+        yield f"the machine's clock was set back and is {seconds} seconds behind; time here steps back only at a new start"
 
 
 async def start_health_site(health: Health, listen: str | None, *, resolve: Callable[[str], Path], clock: Clock) -> Site | None:

@@ -1,12 +1,14 @@
 """A machine whose clock is set ahead or back, or which was suspended: nothing that has ended is ever accepted again."""
 
 import asyncio
+import re
 import time
 
 import pytest
 from fakes.house import Build, House, get
 
 from gateway.clock import Clock
+from gateway.fetch import Fetch
 
 OK, REVOKED, EXPIRED, STALE = 200, "token_revoked", "token_expired", "revocations_stale"
 
@@ -73,6 +75,28 @@ async def test_a_set_date_revives_nothing(house: Build, monkeypatch: pytest.Monk
         assert abs(clock.now() - time.time()) < 1
     again = await ended(door)
     assert await asked(door, again) == REVOKED, "what is revoked afterwards is remembered as well"
+
+
+@pytest.mark.interpreted("the clock's own module is given another date")
+async def test_a_date_that_was_put_right_is_told(house: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time goes on ahead of the machine's, and whoever asks for readiness learns why identities look expired."""
+    clock = Jumping(monkeypatch)
+    door = await house(clock=clock)
+    assert await notices(door) == []
+    clock.jump(86_400.0)
+    assert await notices(door) == []
+    clock.jump(-86_400.0)
+    (told,) = await notices(door)
+    assert re.search(r"set back and is 8(6400|6399|6398) seconds behind", told)
+    clock.jump(86_400.0)
+    assert await notices(door) == []
+
+
+async def notices(door: House) -> list[str]:
+    async with Fetch() as fetch:
+        answer = await fetch.request("GET", "http://doorward/readyz", unix=str(door.folder / "admin.sock"))
+    told: list[str] = answer.json()["notices"]
+    return told
 
 
 async def beaten(door: House) -> None:
