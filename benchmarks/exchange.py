@@ -25,9 +25,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.peers.doorward import configured, use_compiled
-from benchmarks.results import save
-from benchmarks.scene import INTENT, LackingError, Peer, Scene, free_port
-from benchmarks.table import Rows, as_text
+from benchmarks.scene import INTENT, Peer, Scene, free_port
+from benchmarks.settings import measured, parser_of
+from benchmarks.table import Rows
 
 SETTINGS = ("memory", "disk", "flood")
 EXCHANGES, CONNECTIONS, FLOODING, STRANGER = 10_000, 200, 64, "127.0.0.2"
@@ -39,29 +39,14 @@ _IDENTITIES = re.compile(r"(?<=\n)identities: [^\n]*")
 
 
 def main() -> int:
-    arguments = parsed()
-    missed = False
-    for setting in arguments.only or SETTINGS:
-        try:
-            found = measure(setting, arguments)
-        except LackingError as lacking:
-            print(f"{setting}: {lacking}")
-            continue
-        for line in as_text(rows_of({setting: found})):
-            print(line)
-        if arguments.save:
-            save("exchange", setting, found)
-        missed |= found["failed"] > 0
-    return int(missed)
+    """1 if a setting does not hold what it has to."""
+    every = [*measured("exchange", SETTINGS, parsed(), measure, rows_of)]
+    return int(any(found["failed"] > 0 for found in every))
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.exchange", description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", action="append", choices=SETTINGS, help="a setting; else all of them")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each setting is started anew and measured (3)")
+    parser = parser_of("exchange", __doc__, SETTINGS)
     parser.add_argument("--exchanges", type=int, default=EXCHANGES, help=f"exchanges in each round ({EXCHANGES})")
-    parser.add_argument("--compiled", action="store_true", help="measure what `make compiled` has made")
-    parser.add_argument("--no-save", dest="save", action="store_false", help="show the figures and keep none")
     return parser.parse_args()
 
 

@@ -32,9 +32,10 @@ import jwt
 from benchmarks import upstreams
 from benchmarks.installations import SETTINGS, Installation, replayed
 from benchmarks.machine import busy_seconds
-from benchmarks.results import percentile, save
-from benchmarks.scene import INTENT, LackingError, Scene, end
-from benchmarks.table import Rows, as_text
+from benchmarks.results import percentile
+from benchmarks.scene import INTENT, Scene, end
+from benchmarks.settings import measured, parser_of
+from benchmarks.table import Rows
 
 BOUNDS_MS = dict(zip(SETTINGS, (1.0, 20.0, 100.0), strict=True))
 """What p99 has to be below, for acceptance and for streams."""
@@ -48,30 +49,15 @@ EVENTS_EVERY = 1.0
 
 
 def main() -> int:
-    arguments = parsed()
-    missed = False
-    for setting in arguments.only or SETTINGS:
-        try:
-            found = measure(setting, arguments)
-        except LackingError as lacking:
-            print(f"{setting}: {lacking}")
-            continue
-        for line in as_text(rows_of({setting: found})):
-            print(line)
-        if arguments.save:
-            save("revocation", setting, found)
-        missed |= not found["held"]
-    return int(missed)
+    """1 if a setting does not hold what it has to."""
+    every = [*measured("revocation", [*SETTINGS], parsed(), measure, rows_of)]
+    return int(any(not found["held"] for found in every))
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.revocation", description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", action="append", choices=[*SETTINGS], help="a setting; else all of them")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each setting is started anew and measured (3)")
+    parser = parser_of("revocation", __doc__, [*SETTINGS])
     parser.add_argument("--tasks", type=int, default=320, help="tasks to revoke in each round (320)")
     parser.add_argument("--streams", type=int, default=STREAMS, help=f"event streams that stay open ({STREAMS})")
-    parser.add_argument("--compiled", action="store_true", help="measure what `make compiled` has made")
-    parser.add_argument("--no-save", dest="save", action="store_false", help="show the figures and keep none")
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ from benchmarks.plot import Bar, Panel, draw
 from benchmarks.results import FILE, median, read
 from benchmarks.revocation import rows_of as rows_of_revocations
 from benchmarks.scenario import Scenario
-from benchmarks.table import as_markdown, number, rows_of
+from benchmarks.table import Rows, as_markdown, number, rows_of
 from benchmarks.workers import rows_of as rows_of_workers
 
 FOLDER = Path(__file__).parents[1] / "docs" / "explanation"
@@ -116,20 +116,18 @@ def table(scenario: Scenario, measured: dict) -> Iterator[str]:
     yield ""
 
 
-def steps(document: dict) -> Iterator[str]:
-    for build, measured in document.get("steps", {}).items():
-        yield f"{build.capitalize()}, {measured['rounds']} rounds of {measured['requests']:,} requests, commit {measured['commit']}:"
-        yield ""
-        yield from as_markdown(rows_of_steps(measured["kinds"]))
-        yield ""
+def of_builds(part: str, counted: str, kinds: str, as_rows: Callable[[dict], Rows]) -> Callable[[dict], Iterator[str]]:
+    """What writes a table for each build, pure and compiled, of what was `counted` in its rounds."""
 
+    def written(document: dict) -> Iterator[str]:
+        for build, measured in document.get(part, {}).items():
+            rounds = f"{measured['rounds']} rounds of {measured[counted]:,} {counted}"
+            yield f"{build.capitalize()}, {rounds}, commit {measured['commit']}:"
+            yield ""
+            yield from as_markdown(as_rows(measured[kinds]))
+            yield ""
 
-def decisions(document: dict) -> Iterator[str]:
-    for build, measured in document.get("decisions", {}).items():
-        yield f"{build.capitalize()}, {measured['rounds']} rounds of {measured['decisions']:,} decisions, commit {measured['commit']}:"
-        yield ""
-        yield from as_markdown(rows_of_decisions(measured["taken"]))
-        yield ""
+    return written
 
 
 def bodies(document: dict) -> Iterator[str]:
@@ -228,8 +226,8 @@ PARTS: dict[str, Callable[[dict], Iterator[str]]] = {
     "machine": machine,
     "plot": plot,
     "tables": tables,
-    "steps": steps,
-    "decisions": decisions,
+    "steps": of_builds("steps", "requests", "kinds", rows_of_steps),
+    "decisions": of_builds("decisions", "decisions", "taken", rows_of_decisions),
     "bodies": bodies,
     "soak": soak,
     "revocations": revocations,
