@@ -83,7 +83,8 @@ async def test_each_rung_of_the_ladder_cuts_what_is_open(house: Build, kind: str
     door = await house(events)
     client = await open_stream(door, await door.token())
     standing = door.doorward.standing
-    standing.revoked(Revocation(99, 0.0, kind, principal_of(door)[kind], "operator", door.clock.now() + 300))
+    named = principal_of(door)
+    standing.revoked(Revocation(99, 0.0, kind, named[kind], "operator", door.clock.now() + 300, named["tenant"]))
     assert await rest(client) == b""
     await released(door)
     response = await the_response(door)
