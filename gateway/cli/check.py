@@ -92,6 +92,7 @@ def _summary(loaded: Loaded) -> str:
     documents = [part.document for part in loaded.parts.values()]
     counts = {
         **({"tenant": len(documents)} if loaded.tenants else {}),
+        **({"further issuer": len(loaded.document.issuers)} if loaded.document.issuers else {}),
         "upstream": sum(len(document.upstreams) for document in documents),
         "credential": sum(len(document.credentials) for document in documents),
         "intent": sum(len(document.intents) for document in documents),

@@ -38,7 +38,7 @@ from gateway.settings.decisions import observing, readable
 from gateway.settings.document import Document
 from gateway.settings.examples import example_flaws
 from gateway.settings.identities import identity_flaws
-from gateway.settings.issuers import issuer_flaws
+from gateway.settings.issuers import issuer_flaws, issuer_warnings
 from gateway.settings.load import Loaded
 from gateway.settings.protocols import MCP, protocol_flaws
 from gateway.settings.resource_documents import resource_documents
@@ -153,7 +153,12 @@ def _part(loaded: Loaded, digest: str, admission: Admission, upstreams: Mapping[
         policy=Policy(
             document.grants, document.denials, document.intents, digest, observing(document), drift=document.drift is not None
         ),
-        warnings=(*_observed(document), *_warnings(document, now), *tls_warnings(loaded, now)),
+        warnings=(
+            *_observed(document),
+            *_warnings(document, now),
+            *tls_warnings(loaded, now),
+            *issuer_warnings(document),
+        ),
     )
 
 

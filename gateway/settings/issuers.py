@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.errors import Flaw
+from gateway.settings.document import Document
 from gateway.settings.load import Loaded
 
 OWN: Final = "authority"
@@ -24,3 +25,10 @@ def issuer_flaws(loaded: Loaded) -> Iterator[Flaw]:
         if other != f"issuer '{name}'":
             told = f"{other} calls itself so too, and nobody could say whose a token is"
             yield loaded.flaw(("issuers", name, "issuer"), told)
+
+
+def issuer_warnings(document: Document) -> Iterator[str]:
+    """Issuers that could pass off agents of theirs as those of others."""
+    for name, rule in document.issuers.items():
+        if rule.agents is None:
+            yield f"issuer {name} may name every agent of its tenants, those of others too; say with `agents` which are its own"

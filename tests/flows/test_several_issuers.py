@@ -4,9 +4,12 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.certificates import Certificates
 from fakes.clock import TurnedClock
 from fakes.dpop import Prover
 from fakes.house import AGENT, Build, House, get
@@ -20,6 +23,7 @@ from gateway.fetch import Fetch
 from gateway.settings.load import load
 
 OWN, PARTNER = "http://authority.test", "http://partner.test"
+SECURE = "https://partner.test"
 URL = "http://127.0.0.1:1/api/items"
 OK = (200, None)
 UNTRUSTED = {
@@ -207,6 +211,39 @@ async def test_a_partner_that_is_not_there_is_waited_for_by_nobody(house: Build,
     own, its = await it.both()
     assert await it.ask(own) == OK
     await it.until(its, OK)
+
+
+async def test_a_partner_elsewhere_is_followed_with_a_certificate(house: Build, tmp_path: Path) -> None:
+    """Over mTLS; its files are read again when they change, also after a reload."""
+    certificates = Certificates(tmp_path)
+    certificates.write("there", "127.0.0.1")
+    certificates.write("here", "here.gateways.test")
+    authority = (
+        f"listen: [unix:partner.sock, '127.0.0.1:0']\n  issuer: {SECURE}\n"
+        "  tls: {certificate: there.pem, key: there.key, client_ca: ca.pem}\n"
+        "  gateways: {certificates: [here.gateways.test]}"
+    )
+    partner = await house(**partner_options(authority=authority))
+    (port,) = partner.doorward.authority_ports
+    rule = {
+        "remote": f"https://127.0.0.1:{port}",
+        "issuer": SECURE,
+        "ca": "ca.pem",
+        "certificate": "here.pem",
+        "key": "here.key",
+    }
+    it = Pair(await house(clock=CountingClock(), store=issuers(**rule)), partner)
+    own, its = await it.both()
+    assert [await it.ask(own), await it.ask(its)] == [OK, OK]
+    file, reload, tls = it.door.folder / "doorward.yaml", it.door.doorward.reload, it.door.doorward.ground.tls
+    file.write_text(file.read_text().replace("intents: [items.burn, items.burn]", "intents: [items.burn]"))
+    assert reload is not None
+    await reload.again(by="test")
+    before = tls.ends()["issuers.partner"]
+    certificates.write("here", "here.gateways.test", ends_in=timedelta(days=9))
+    tls.look()
+    assert tls.ends()["issuers.partner"] != before
+    assert await it.ask(its) == OK
 
 
 @pytest.mark.parametrize(

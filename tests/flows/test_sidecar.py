@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,22 @@ async def test_a_sidecar_comes_with_its_certificate(house: Build, beside: Beside
     standing = side.sidecar._gateway.standing
     await until(lambda: f"task:{issued['task']}" in standing.ended)
     assert await side.get(issued["access_token"]) == REVOKED
+
+
+async def test_its_certificate_is_looked_after_whatever_was_reloaded(house: Build, beside: Beside, certificates: Certificates):
+    """A reload lets go of the files of upstreams that are gone, and not of those with which the authority is followed."""
+    door, authority = await over_tls(house)
+    side = beside(door, authority.replace("NAME", "side"))
+    await side.start()
+    file = door.folder / "side.yaml"
+    file.write_text(file.read_text().replace("intents: [items.burn, items.burn]", "intents: [items.burn]"))
+    assert side.sidecar._reload is not None
+    await side.sidecar._reload.again(by="test")
+    tls = side.sidecar.ground.tls
+    before = tls.ends()["authority"]
+    certificates.write("side", "side.gateways.test", ends_in=timedelta(days=9))
+    tls.look()
+    assert tls.ends()["authority"] != before
 
 
 async def test_a_certificate_alone_makes_no_gateway(house: Build, beside: Beside, certificates: Certificates):

@@ -71,6 +71,13 @@ def test_an_issuer_that_is_wrong_is_told_at_its_place(folder: Path, issuers: str
     assert told in flaw
 
 
+def test_an_issuer_that_may_name_every_agent_is_warned_of(folder: Path) -> None:
+    """Whoever runs it could name the agents of others; to let it do so on purpose is written down."""
+    (told,) = compiled(folder, f"partner: {{{GOOD}}}").warnings
+    assert told.startswith("issuer partner may name every agent of its tenants, those of others too; ")
+    assert compiled(folder, f"partner: {{{GOOD}, agents: ['spiffe://acme.example/*']}}").warnings == ()
+
+
 def test_how_many_issuers_there_may_be_is_bounded(folder: Path) -> None:
     """Each is a line, and memory for what it revokes."""
 
