@@ -41,7 +41,10 @@ def test_what_it_writes_passes_check(run: Run) -> None:
     token = '-H "Authorization: Bearer $(doorward token --intent billing.read)"'
     call = f'  curl {token} -H "Agent-Intent: billing.read" http://127.0.0.1:8080/billing/'
     assert out.splitlines()[-2:] == ["  doorward serve", call]
-    assert run("check") == (0, "doorward.yaml: ok (1 upstream, 1 credential, 2 intents, 1 grant, 0 denials)\n", "")
+    status, out, err = run("check")
+    assert (status, out) == (0, "doorward.yaml: ok (1 upstream, 1 credential, 2 intents, 1 grant, 0 denials)\n")
+    (warning,) = err.splitlines()
+    assert "warning: credential billing-key: the environment variable BILLING_KEY is not set" in warning
     document = load(Path("doorward.yaml")).document
     assert list(document.admin.operators) == [USER]
     assert document.identities["host"].same_user
