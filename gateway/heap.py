@@ -11,8 +11,8 @@ KEPT_FREE: Final = 16 << 20
 LARGEST_ON_HEAP: Final = 256 << 10
 """A block of so many bytes or more is mapped for itself, and costs only the pages that were touched.
 
-uvloop reads at most 256,000 bytes at once, which comes from the heap. For each TLS connection it keeps a buffer of just this
-size and touches its beginning; taken from a heap that was in use, most of its pages would be resident.
+uvloop reads at most 256,000 bytes at once, which comes from the heap. For each TLS connection to an upstream it keeps a buffer
+of just this size and touches its beginning; taken from a heap that was in use, most of its pages would be resident.
 """
 
 _TRIM_THRESHOLD: Final = -1  # mallopt(3)

@@ -4,12 +4,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Collection
-from typing import Final, cast, final
+from typing import Final, final
 
 from gateway import telemetry
 from gateway.clock import Clock
 from gateway.http.door import Door
-from gateway.http.tls_serving import ServingContext
+from gateway.http.tls_line import TlsLine
 from gateway.http.tls_watch import LiveContext
 from gateway.http.turns import Turns
 
@@ -28,7 +28,8 @@ class TlsDoor:
     """Sockets with TLS. A handshake takes a connection's place from the first moment, and loses it when its time is over.
 
     The gateway accepts by itself here because a server of the event loop counts nothing before the handshake is complete,
-    and is bound to one context for all its life.
+    and is bound to one context for all its life. A client that is refused is told why by an alert, and has what remains of the
+    time of a handshake to read it.
     """
 
     def __init__(
@@ -84,16 +85,25 @@ class TlsDoor:
         task.add_done_callback(self._handshakes.pop)
 
     async def _shake_hands(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
-        context = self._live.context
         try:
-            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, accepted, ssl=context, ssl_handshake_timeout=self._patience, ssl_shutdown_timeout=GOODBYE
-            )
-        except OSError:  # it was refused, or has gone, or its time is over
-            if isinstance(context, ServingContext) and context.refusals:
-                self._tell(context.refusals.popleft())
-        else:
-            cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=UNSENT)
+            line = TlsLine(accepted, self._live.context, protocol, unsent=UNSENT, goodbye=GOODBYE)
+        except OSError:  # it has gone
+            accepted.close()
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                try:
+                    await line.shake_hands()
+                except ssl.SSLError as error:
+                    if not isinstance(error, ssl.SSLEOFError):
+                        self._tell(error)
+                    await line.part()
+                    line.drop()
+        except OSError:  # it has gone, or its time is over
+            line.drop()
+        except BaseException:
+            line.drop()
+            raise
 
     def _tell(self, error: ssl.SSLError) -> None:
         """Log why a handshake failed, but only now and then: how many fail is for strangers to decide."""

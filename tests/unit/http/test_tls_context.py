@@ -9,7 +9,6 @@ from fakes.certificates import Certificates
 
 from gateway.clock import Clock
 from gateway.http.tls_context import calling, serving
-from gateway.http.tls_serving import MOST_REFUSALS, ServingContext
 from gateway.model import NO_FILES, TlsFiles
 
 NOW = Clock().now()
@@ -51,16 +50,3 @@ def test_a_listener_gives_out_no_tickets(tmp_path: Path) -> None:
     context = serving(TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), NOW)
     assert (context.num_tickets, bool(context.options & ssl.OP_NO_TICKET)) == (0, True)
     assert (context.verify_mode, context.minimum_version) == (ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2)
-
-
-def test_reasons_of_refusals_are_bounded(tmp_path: Path) -> None:
-    """Nobody may be there to take them; the newest are kept, and what is no TLS fails at once."""
-    Certificates(tmp_path).write("own", "x.test")
-    context = serving(TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), NOW)
-    assert isinstance(context, ServingContext)
-    for _ in range(MOST_REFUSALS + 1):
-        incoming = ssl.MemoryBIO()
-        incoming.write(b"GET / HTTP/1.1\r\n\r\n")
-        with pytest.raises(ssl.SSLError, match="HTTP_REQUEST"):
-            context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()
-    assert len(context.refusals) == MOST_REFUSALS
