@@ -1,5 +1,6 @@
 """Real processes: `doorward serve` made by `doorward init`, an upstream beside it, and curl; knows no single behaviour."""
 
+import itertools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +50,19 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
+PORTS = range(10_000, 30_000)
+"""Below those that the kernel gives to connections, of which one could come between a look and whoever listens then."""
+_next_port = itertools.count(os.getpid() * 7919)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Each process of the tests begins to look somewhere else, and none finds one twice before it has been through them all."""
+    for number in itertools.islice(_next_port, len(PORTS)):
+        port = PORTS[number % len(PORTS)]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_for(port: int, process: subprocess.Popen) -> None:
