@@ -6,7 +6,7 @@ import shutil
 import socket
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
@@ -23,6 +23,7 @@ UPSTREAM_FILE: Final = "upstream.py"
 PATH: Final = "/invoices?limit=2"
 
 _KEY_BYTES: Final = 16
+_PORTS: Final = range(10_000, 30_000)
 _DIGITS_OF_TASK: Final = 8
 _AGENTS_OWN: Final = {
     "Cookie": "session=the-agents-own",
@@ -43,12 +44,18 @@ class Ports(NamedTuple):
 
     @classmethod
     def free(cls) -> "Ports":
-        """Three ports on which nothing listens now."""
-        with ExitStack() as stack:
-            probes = [stack.enter_context(socket.socket()) for _ in cls._fields]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return cls(*(int(probe.getsockname()[1]) for probe in probes))
+        """Three ports on which nothing listens now, of those that no other program is given unasked. Raises `DoorwardError`."""
+        found: list[int] = []
+        for _ in _PORTS:
+            port = _PORTS[secrets.randbelow(len(_PORTS))]
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found += [port] * (port not in found)
+            if len(found) == len(cls._fields):
+                return cls(*found)
+        raise DoorwardError(
+            f"no three ports from {_PORTS.start} to {_PORTS.stop - 1} are free on 127.0.0.1; end what holds them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
