@@ -39,7 +39,6 @@ Follow = Callable[[Standing], Awaitable[None]]
 Lend = Callable[[Leases], Awaitable[Lender]]
 """Opens a line between the leases of a gateway and whoever lends to them."""
 
-
 _TOO_OLD: Final = "the authority's last heartbeat is too old"
 
 

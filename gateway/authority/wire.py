@@ -71,7 +71,7 @@ class Reader(Protocol):
         ...
 
 
-def start(epoch_kept: bool, at: float) -> bytes:  # noqa: FBT001 the one thing that a start says
+def start(*, epoch_kept: bool, at: float) -> bytes:
     """The first event of a stream."""
     return _event("start", {"version": VERSION, "resumed": epoch_kept, "at": at})
 

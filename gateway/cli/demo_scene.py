@@ -8,6 +8,7 @@ from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
@@ -183,7 +184,7 @@ class Scene:
     async def _right_call(self) -> Seen:
         sent = {**self._agents_headers(), **_AGENTS_OWN}
         answer = await self._call("GET", sent)
-        if answer.status != 200:  # noqa: PLR2004 the status that the step is about
+        if answer.status != HTTPStatus.OK:
             return _outcome(answer)
         received: Mapping[str, str] = answer.json()["headers"]
         shown = {"Host": f"127.0.0.1:{self._ports.gateway}", **sent, "Authorization": _TOKEN_SHOWN}

@@ -98,7 +98,8 @@ class FeedEndpoint:
         self._open.add(outlet)
         try:
             await response.prepare(request)
-            await self._write(response, wire.start(bool(epoch) and epoch == self._feed.epoch, self._clock.boot()))
+            epoch_kept = bool(epoch) and epoch == self._feed.epoch
+            await self._write(response, wire.start(epoch_kept=epoch_kept, at=self._clock.boot()))
             await self._serve(response, outlet, epoch, after, name)
         except StoreUnavailableError:  # the gateway comes again, and the heartbeat has told
             pass

@@ -198,8 +198,13 @@ async def verify_signed(jws: jose.Jws, keys: Keys) -> None:
         key = await keys.find(jws.kid or "")
     except UnavailableError as error:
         raise IdentityUnavailableError(error.sentence) from None
+    check_signature(jws, key, "its issuer does not publish")
+
+
+def check_signature(jws: jose.Jws, key: jose.VerificationKey | None, otherwise: str) -> None:
+    """Check that this key has signed it. Raises `IdentityRefusedError`; for want of a key it says what is wrong with that."""
     if key is None:
-        raise IdentityRefusedError("the identity token is signed with a key that its issuer does not publish")
+        raise IdentityRefusedError(f"the identity token is signed with a key that {otherwise}")
     try:
         jose.verify(jws, key)
     except jose.TokenProblem as problem:

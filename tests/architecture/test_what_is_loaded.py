@@ -107,14 +107,20 @@ def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str
         )
 
 
-def test_a_server_holds_what_its_configuration_needs(folder: Path):
-    """From the start to the moment when it serves; what is seldom needed comes with its first use."""
+def told_by_server(folder: Path) -> str:
+    """What `doorward serve` loads up to the moment when it serves."""
     with start(folder, "serve", "--json") as server:
         assert server.stdout is not None
         assert "127.0.0.1" in server.stdout.readline(), (folder / "told").read_text()[-2000:]
         told = (folder / "told").read_text()
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
+    return told
+
+
+def test_a_server_holds_what_its_configuration_needs(folder: Path):
+    """From the start to the moment when it serves; what is seldom needed comes with its first use."""
+    told = told_by_server(folder)
     assert {"gateway.handle_request", "gateway.authority.exchange"} <= loaded(told)
     assert held(told, {**NEVER, **SERVE}) == []
 
@@ -124,12 +130,7 @@ def test_a_sidecar_holds_no_authority(folder: Path):
     text = (folder / "doorward.yaml").read_text()
     remote = 'authority: {remote: "unix:nowhere.sock"}'
     (folder / "doorward.yaml").write_text(re.sub("authority: .*", remote, text, count=1))
-    with start(folder, "serve", "--json") as server:
-        assert server.stdout is not None
-        assert "127.0.0.1" in server.stdout.readline(), (folder / "told").read_text()[-2000:]
-        told = (folder / "told").read_text()
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+    told = told_by_server(folder)
     assert {"gateway.handle_request", "gateway.authority.remote"} <= loaded(told)
     assert held(told, {**NEVER, **SIDECAR}) == []
 

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.identity import jose
 from gateway.identity.claims import Expected, check_claims
-from gateway.identity.identify import read_identity_token, refused
+from gateway.identity.identify import check_signature, read_identity_token
 from gateway.identity.kept import Kept, UnavailableError
 from gateway.identity.provider import (
     JWT_TYPE,
@@ -122,13 +122,7 @@ class SpiffeJwt:
                 bundle = await self._bundle.renewed()
         except UnavailableError as error:
             raise IdentityUnavailableError(error.sentence) from None
-        key = bundle.keys.get(str(jws.kid))
-        if key is None:
-            raise IdentityRefusedError("the identity token is signed with a key that is not in its trust domain's bundle")
-        try:
-            jose.verify(jws, key)
-        except jose.TokenProblem as problem:
-            raise refused(problem) from None
+        check_signature(jws, bundle.keys.get(str(jws.kid)), "is not in its trust domain's bundle")
 
 
 def build(config: Config, name: str, tools: Tools) -> Provider:

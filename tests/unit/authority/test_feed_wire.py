@@ -51,7 +51,7 @@ def read(*pieces: bytes) -> list[Any]:
 
 RESTORATION = Restoration(8, 6.5, "agent", "spiffe://a/\u2028\n\nevent: beat\n", "acme")
 WRITTEN = (
-    wire.start(True, 4.25)
+    wire.start(epoch_kept=True, at=4.25)
     + wire.keys("http://issuer", {"keys": []})
     + wire.revoked(REVOCATION)
     + wire.restored(RESTORATION)

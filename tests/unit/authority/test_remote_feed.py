@@ -88,7 +88,7 @@ def revoked(seq: int) -> bytes:
 def says(*events: bytes, stay: bool = False, resumed: bool = False, at: float | None = None) -> Script:
     async def script(_request: web.Request, response: web.StreamResponse) -> None:
         begun = Clock().boot() if at is None else at
-        for event in (wire.start(resumed, begun), *events):
+        for event in (wire.start(epoch_kept=resumed, at=begun), *events):
             await response.write(event)
         if stay:
             await asyncio.sleep(30)
@@ -119,7 +119,7 @@ async def test_another_epoch_brings_everything_anew(line: Line):
     halfway = asyncio.Event()
 
     async def anew(_request: web.Request, response: web.StreamResponse) -> None:
-        await response.write(wire.start(False, Clock().boot()) + revoked(1))
+        await response.write(wire.start(epoch_kept=False, at=Clock().boot()) + revoked(1))
         await halfway.wait()
         await response.write(beat(1, "cd"))
         await asyncio.sleep(30)
