@@ -1,13 +1,15 @@
 """Joins the two records of each exchange into one row and picks rows; knows no files and judges nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _MOST_OPEN: Final = 10_000
 _ROWS_MEASURED: Final = 500
 _WIDEST: Final = 48
+_DOMAIN: Final = re.compile(r"spiffe://[^/]+/").match
 _COLUMNS: Final = ("time", "agent", "task", "intent", "operation", "decision", "status", "duration")
 
 
@@ -42,6 +44,16 @@ class Filter:
         )
 
 
+class Usual(NamedTuple):
+    """Whose most rows are: the trust domain of agents, as the beginning of their names, and who issued their tokens.
+
+    It goes without saying. What is otherwise in a row is said there, or two agents of one name would look like one.
+    """
+
+    domain: str = ""
+    issuer: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One request with its closing record, or without one if it is open, was lost, or could not be parsed."""
@@ -49,7 +61,7 @@ class Exchange:
     request: Mapping[str, Any]
     response: Mapping[str, Any] | None
 
-    def row(self) -> tuple[str, ...]:
+    def row(self, usual: Usual) -> tuple[str, ...]:
         """What the table shows of it, in the order of its columns."""
         request, response = self.request, self.response or {}
         intent = request.get("intent") or {}
@@ -57,7 +69,7 @@ class Exchange:
         duration = response.get("duration_us")
         return (
             str(request.get("time", ""))[:23].replace("T", " "),
-            _short_agent(request.get("agent")),
+            _agent(request, usual),
             str(request.get("task") or "-")[:12],
             str(intent.get("declared") or ",".join(intent.get("observed") or ()) or "-"),
             operation or "(not parsed)",
@@ -87,8 +99,10 @@ def exchanges(records: Iterable[Mapping[str, Any]], wanted: Filter) -> Iterator[
 
 def table(found: Iterable[Exchange]) -> Iterator[str]:
     """Lines of a table. The first rows set the widths; longer values are cut, at the end or, for paths, in the middle."""
-    rows = (exchange.row() for exchange in found)
-    first = list(islice(rows, _ROWS_MEASURED))
+    rest = iter(found)
+    begun = list(islice(rest, _ROWS_MEASURED))
+    usual = usual_of(begun)
+    first, rows = [exchange.row(usual) for exchange in begun], (exchange.row(usual) for exchange in rest)
     widths = [min(_WIDEST, max(map(len, column))) for column in zip(_COLUMNS, *first, strict=True)]
     for row in chain([_COLUMNS], first, rows):
         yield "  ".join(_fit(value, width) for value, width in zip(row, widths, strict=True)).rstrip()
@@ -101,12 +115,22 @@ def _fit(value: str, width: int) -> str:
     return value.ljust(width)
 
 
-def _short_agent(agent: object) -> str:
-    """Without scheme and trust domain, which are the same in most rows."""
+def usual_of(found: Iterable[Exchange]) -> Usual:
+    """What the first of these has that says whose it is."""
+    for request in (exchange.request for exchange in found):
+        agent = request.get("agent")
+        if isinstance(agent, str):
+            domain = _DOMAIN(agent)
+            return Usual("" if domain is None else domain[0], request.get("issuer"))
+    return Usual()
+
+
+def _agent(request: Mapping[str, Any], usual: Usual) -> str:
+    agent, issuer = request.get("agent"), request.get("issuer")
     if not isinstance(agent, str):
         return "-"
-    parts: Sequence[str] = agent.split("/", 3)
-    return parts[3] if agent.startswith("spiffe://") and len(parts) > 3 else agent  # noqa: PLR2004 scheme, "", domain, path
+    name = agent.removeprefix(usual.domain)
+    return name if issuer in (None, usual.issuer) else f"{name} of {issuer}"
 
 
 def _decision(request: Mapping[str, Any], response: Mapping[str, Any]) -> str:

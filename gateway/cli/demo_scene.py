@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
-from gateway.audit.show import Exchange
+from gateway.audit.show import Exchange, usual_of
 from gateway.cli import demo_upstream
 from gateway.cli.demo_children import Children
 from gateway.errors import DoorwardError
@@ -243,5 +243,5 @@ def _side_by_side(sent: Mapping[str, str], received: Mapping[str, str]) -> tuple
 
 def _row(exchange: Exchange) -> tuple[str, ...]:
     """Without the day and the agent, which are the same in every row here."""
-    time, _agent, task, *others = exchange.row()
+    time, _agent, task, *others = exchange.row(usual_of([exchange]))
     return (time[11:19], task[:_DIGITS_OF_TASK], *others)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.audit.show import Filter, exchanges, table
+from gateway.audit.show import Filter, Usual, exchanges, table
 
 
 def request(number, **changes):
@@ -31,6 +31,17 @@ def test_one_row_for_each_exchange():
     assert len(rows) == 3
 
 
+def test_agents_of_one_name_do_not_look_like_one():
+    """What the first row has in common with most is left out; another trust domain and another issuer are named."""
+    whose = [
+        {"agent": None}, {"issuer": "https://a"}, {"issuer": "https://b"}, {"agent": "spiffe://b.example/ns/agents/sa/a"}, {},
+    ]  # fmt: skip
+    rows = list(table(exchanges([request(number, **changes) for number, changes in enumerate(whose)], Filter())))
+    assert [row[25:].partition("  ")[0] for row in rows[1:]] == [
+        "-", "ns/agents/sa/a", "ns/agents/sa/a of https://b", "spiffe://b.example/ns/agents/sa/a", "ns/agents/sa/a",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("records", "decision", "status"),
     [
@@ -46,7 +57,7 @@ def test_one_row_for_each_exchange():
 def test_how_it_ended_can_be_read(records, decision, status):
     """Open, unknown, broken off, refused early and late are told apart."""
     (found,) = exchanges(records, Filter())
-    assert found.row()[5:7] == (decision, status)
+    assert found.row(Usual())[5:7] == (decision, status)
 
 
 @pytest.mark.parametrize(
