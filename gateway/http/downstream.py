@@ -178,6 +178,7 @@ class Downstream(Sender):
             self._waiting = wait
             self._patience = ticks(wait.seconds)
             self.deadline = self._house.sweep.tick + self._patience
+            self._turn.hurry()
 
     def look(self) -> None:
         """See whether the client has left while nobody reads it. Of a tunnel, what it said last goes out before."""
@@ -258,6 +259,7 @@ class Downstream(Sender):
         if self.notices:
             head = b"\r\n".join((head, *self.notices))
         self.send_with(head + (GOES_ON if self._keep else ENDS), first)
+        self._turn.hurry()  # before the exchange is brought to its end
 
     def refuse(self, refusal: Refusal, request_id: str, outcome: Outcome, upstream: Upstream | None) -> None:
         """Answer with the problem; if an answer has begun already, cut it so that the caller can tell."""

@@ -2,6 +2,8 @@
 
 A write wakes its reader. A turn that serves many requests and writes for each at once wakes the other side again and again,
 while it falls asleep between them; a turn that writes everything at its end wakes it once. That halves what a request costs.
+Where turns have had one sender each for a while there is nobody to wait for, and what is sent need not wait for work that
+follows it, such as the closing of a record.
 """
 
 import asyncio
@@ -10,6 +12,8 @@ from typing import Final, cast, final
 
 LARGE: Final = 16 * 1024
 """Bytes from which a part is sent at once: it costs more than a wake-up, and it must meet the brakes of a slow reader."""
+CALM: Final = 8
+"""How many turns in a row had no more than one sender, when a sender no longer waits for the end of its turn."""
 MOST_PARTS: Final = 16
 """How many small parts of one connection wait for the end of a turn."""
 
@@ -18,23 +22,40 @@ MOST_PARTS: Final = 16
 class Turn:
     """The present turn of one event loop, and who has something to send at its end."""
 
-    __slots__ = ("_at_end", "_senders")
+    __slots__ = ("_alone", "_at_end", "_ending", "_senders", "_sent")
 
     def __init__(self, at_end: Callable[[Callable[[], None]], object] | None = None) -> None:
         """`at_end` calls what it is given when the turn ends; by default the running event loop does."""
         self._at_end: Final = at_end
         self._senders: list[Sender] = []
+        self._ending = False
+        self._sent = 0
+        self._alone = 0
 
     def ends_with(self, sender: "Sender") -> None:
         """Flush the sender when the turn ends."""
         self._senders.append(sender)
-        if len(self._senders) == 1:
+        self._sent += 1
+        if not self._ending:
+            self._ending = True
             (self._at_end or asyncio.get_running_loop().call_soon)(self._end)
 
+    def hurry(self) -> None:
+        """Flush now, if by the turns before this one no other sender is to be expected."""
+        if self._alone >= CALM:
+            self._flush()
+
     def _end(self) -> None:
-        senders, self._senders = self._senders, []
-        for sender in senders:
-            sender.flush()
+        self._ending = False
+        self._alone = self._alone + 1 if self._sent <= 1 else 0
+        self._sent = 0
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._senders:
+            senders, self._senders = self._senders, []
+            for sender in senders:
+                sender.flush()
 
 
 class Sender(asyncio.Protocol):

@@ -54,6 +54,7 @@ NO_BOUNDS = frozenset(
         "http/challenges.py _UNAUTHORIZED",
         "http/framing.py FIRST_FINAL",
         "http/head.py _REQUEST_LINE_PARTS",
+        "http/sender.py CALM",
         "http/tls_line.py _RECORD",
         "http/tls_peer.py _DER",
         "http/turns.py _GONE",
