@@ -8,7 +8,7 @@ from gateway.authority.feed import Feed
 from gateway.authority.recording import Recorder
 from gateway.clock import Clock
 from gateway.model import AGENT, FOREVER, TENANT, Restoration, Revocation
-from gateway.stores.store import Ending, Entry, Stop, Store, TaskRow, TasksOpenError
+from gateway.stores.store import KEEP_SPENT, Ending, Entry, Stop, Store, TaskRow, TasksOpenError
 
 _SWEEP: Final = "doorward"
 """Who ends what is over by itself, for the record."""
@@ -104,6 +104,7 @@ class Endings:
             purged = await self._store.purge(self._clock.now(), self._feed.tenants)
             await self._tell(purged.endings, _SWEEP, epoch)
             more = purged.more
+        await self._store.look_back(self._clock.now(), KEEP_SPENT)  # what others have forgotten could be good here
         self.recorder.catch_up()
 
     async def _finish_stops(self) -> None:

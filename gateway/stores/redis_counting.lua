@@ -114,6 +114,15 @@ function transactions.label(id, ...)
   return {'ok', unpack(call('SMEMBERS', key('labels', root)))}
 end
 
+-- A sweep at a time that is still to come has forgotten what could be good again.
+function transactions.look_back(now, slack, epoch)
+  if tonumber(now) + tonumber(slack) < tonumber(call('HGET', key('store'), 'swept') or 0) then
+    call('HSET', key('store'), 'epoch', epoch, 'swept', now)
+    call('PUBLISH', key('changed'), me)
+  end
+  return {'ok', call('HGET', key('store'), 'seq') or '0'}
+end
+
 -- Forgetting: only what frees memory, so that it works when there is none left.
 
 local function spent_of(set, now, most)
@@ -151,6 +160,8 @@ local function forget(now, most)
     give_up(unpack(cjson.decode(held)))
     count = count + 1
   end
+  -- A full memory refuses this one until the sweep after.
+  redis.pcall('HSET', key('store'), 'swept', later(now, call('HGET', key('store'), 'swept') or '0'))
   return {'ok', string.format('%d', count)}
 end
 

@@ -6,10 +6,10 @@ from typing import Final
 from gateway.errors import DoorwardError
 
 _APPLICATION: Final = 0x44774472
-_VERSION: Final = 4
+_VERSION: Final = 5
 
 _TABLES: Final = """
-CREATE TABLE store (epoch TEXT NOT NULL);
+CREATE TABLE store (epoch TEXT NOT NULL, swept REAL NOT NULL DEFAULT 0);
 CREATE TABLE tasks (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, agent TEXT NOT NULL, subject TEXT NOT NULL, starter TEXT NOT NULL,
     intents TEXT NOT NULL, opened REAL NOT NULL, ends REAL NOT NULL, policy TEXT NOT NULL, state TEXT NOT NULL,
@@ -73,6 +73,9 @@ CREATE INDEX stops ON revocations (seq) WHERE state = 'stopped';
 DROP INDEX tasks_of_agent;
 CREATE INDEX tasks_of_agent ON tasks (agent, tenant, state) WHERE state = 'open'
 """
+_FROM_FOURTH: Final = "ALTER TABLE store ADD COLUMN swept REAL NOT NULL DEFAULT 0"
+_EARLIER: Final = (f"{_FROM_FIRST};{_SECOND}", _FROM_SECOND, _FROM_THIRD, _FROM_FOURTH)
+"""What makes of each version the one after it, from the first on."""
 
 
 def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
@@ -94,12 +97,8 @@ def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
         _make(file, _TABLES + ";" + _SECOND, epoch)
     elif application != _APPLICATION:
         raise DoorwardError(f"the store {name} is the database of another program; name another path")
-    elif version == 1:
-        _make(file, f"{_FROM_FIRST};{_SECOND};{_FROM_SECOND};{_FROM_THIRD}")
-    elif version == 2:  # noqa: PLR2004 an earlier one
-        _make(file, _FROM_SECOND + ";" + _FROM_THIRD)
-    elif version == 3:  # noqa: PLR2004 the one before
-        _make(file, _FROM_THIRD)
+    elif 1 <= version < _VERSION:
+        _make(file, ";".join(_EARLIER[version - 1 :]))
     elif version != _VERSION:
         raise DoorwardError(f"the store {name} was written by another version of Doorward; use that version or another path")
 
@@ -111,7 +110,7 @@ def _make(file: sqlite3.Connection, statements: str, epoch: str | None = None) -
         for statement in statements.split(";"):
             file.execute(statement)
         if epoch is not None:
-            file.execute("INSERT INTO store VALUES (?)", (epoch,))
+            file.execute("INSERT INTO store (epoch) VALUES (?)", (epoch,))
         file.execute(f"PRAGMA application_id = {_APPLICATION}")
         file.execute(f"PRAGMA user_version = {_VERSION}")
         file.execute("COMMIT")

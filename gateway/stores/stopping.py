@@ -107,6 +107,12 @@ def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> B
     return beat(file)
 
 
+def look_back(file: sqlite3.Connection, now: float, slack: float, epoch: str) -> Beat:
+    """A new epoch if the last sweep was at a time that is more than `slack` seconds still to come."""
+    file.execute("UPDATE store SET epoch = ?, swept = ? WHERE swept > ?", (epoch, now, now + slack))
+    return beat(file)
+
+
 def _insert(file: sqlite3.Connection, *values: object) -> int:
     written = file.execute(
         "INSERT INTO revocations (time, kind, id, cause, until, tenant, state) VALUES (?, ?, ?, ?, ?, ?, ?)", values

@@ -304,6 +304,13 @@ class Store(Protocol):
         """
         ...
 
+    async def look_back(self, now: float, slack: float) -> Beat:
+        """Begin a new epoch if the store was swept at a time that is more than `slack` seconds later than `now`.
+
+        By a date that was wrong it has forgotten revocations of tokens that could be good again. Returns what holds now.
+        """
+        ...
+
     async def changed(self) -> None:
         """Wait until another authority has written, as far as the store can tell; it may wake for nothing, or too late.
 
@@ -368,6 +375,6 @@ class Store(Protocol):
         """End open tasks whose longest life is over or which were not heard of in time; forget what no gateway needs.
 
         Ends at most `PAGE` of each, and what is below them: those of these tenants, and what has been over for `KEEP_ENDED`,
-        as nobody of its own tenant seems to be there any more.
+        as nobody of its own tenant seems to be there any more. When that was is remembered: see `look_back`.
         """
         ...

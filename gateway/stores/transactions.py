@@ -164,6 +164,7 @@ def purge(file: sqlite3.Connection, now: float, tenants: Collection[str]) -> Pur
         *_end_each(file, f"ends <= ? AND ({_OWN} OR ends <= ?)", (now, own, orphaned), EXPIRED, EXPIRED, now),
         *_end_each(file, f"due <= ? AND {_OWN}", (now, own), REVOKED, HEARTBEAT_LOST, now),
     )
+    file.execute("UPDATE store SET swept = max(swept, ?)", (now,))
     spent, long_ago = now - KEEP_SPENT, now - KEEP_ENDED
     forgotten = [
         file.execute(

@@ -237,6 +237,19 @@ async def test_a_store_that_was_set_back_begins_a_new_epoch(store: Store):
     assert len(await store.revocations(0)) == 1
 
 
+async def test_a_store_that_was_swept_by_a_later_date_begins_a_new_epoch(store: Store):
+    """Only if the date is behind by more than the slack, and once; a sweep of earlier takes nothing back."""
+    before = await store.beat()
+    assert await store.look_back(NOW, 60.0) == before, "it was never swept"
+    await store.purge(NOW + 100, ["acme"])
+    await store.purge(NOW + 50, ["acme"])
+    assert await store.look_back(NOW + 100, 0.0) == before
+    assert await store.look_back(NOW + 40, 60.0) == before
+    after = await store.look_back(NOW + 39, 60.0)
+    assert after.epoch != before.epoch
+    assert await store.look_back(NOW + 39, 0.0) == after == await store.beat()
+
+
 async def test_an_agent_is_stopped_in_one_tenant(store: Store):
     """Another tenant may know an agent of the same name: it goes on, is stopped and restored by itself."""
     own, other = task_row(ROOT), task_row(CHILD, tenant="globex")

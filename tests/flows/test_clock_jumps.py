@@ -5,11 +5,17 @@ import re
 import time
 
 import pytest
+from fakes.clock import SetClock
 from fakes.house import Build, House, get
 
+from gateway.app import Doorward
+from gateway.authority.feed import SET_BACK
 from gateway.clock import Clock
 from gateway.fetch import Fetch
+from gateway.settings.load import load
+from gateway.stores.store import KEEP_SPENT
 
+OVER = "token_invalid"
 OK, REVOKED, EXPIRED, STALE = 200, "token_revoked", "token_expired", "revocations_stale"
 
 
@@ -90,6 +96,37 @@ async def test_a_date_that_was_put_right_is_told(house: Build, monkeypatch: pyte
     assert re.search(r"set back and is 8(6400|6399|6398) seconds behind", told)
     clock.jump(86_400.0)
     assert await notices(door) == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "begins"),
+    [(0.0, False), (SET_BACK - 1, False), (SET_BACK + 1, True), (KEEP_SPENT + 600, True), (20 * 86_400.0, True)],
+)
+async def test_what_a_date_ahead_made_the_store_forget_is_not_accepted_after_a_restart(
+    house: Build, ahead: float, *, begins: bool
+) -> None:
+    """A sweep by the wrong date forgets revocations of tokens that are good again by the right one: their epoch is over.
+
+    A date that is put right by a little, as NTP does, costs nobody a token.
+    """
+    clock = SetClock()
+    door = await house(clock=clock)
+    dead, live = await ended(door), await door.token("items.read")
+    clock.ahead = ahead
+    await door.doorward.authority.endings.expire()
+    await door.stop()
+    again = Doorward(load(door.folder / "doorward.yaml"), SetClock())
+    door.doorward = again
+    await again.start()
+    door.stack.push_async_callback(again.stop)
+    assert await asked(door, live) == (OVER if begins else OK)
+    assert await asked(door, dead) == (OVER if begins else REVOKED)
+    later = await ended(door)
+    assert await asked(door, later) == REVOKED
+    epoch = again.authority.feed.epoch
+    await again.authority.endings.expire()
+    await again.authority.feed.beat()
+    assert again.authority.feed.epoch == epoch, "one mistake costs one epoch"
 
 
 async def notices(door: House) -> list[str]:

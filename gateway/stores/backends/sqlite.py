@@ -144,6 +144,11 @@ class SqliteStore:
         epoch = self._clock.identifier()
         return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, epoch))
 
+    async def look_back(self, now: float, slack: float) -> Beat:
+        """See `Store.look_back`."""
+        epoch = self._clock.identifier()
+        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, slack, epoch))
+
     async def changed(self) -> None:
         """Wait for ever: one authority at a time writes to a file."""
         await asyncio.get_running_loop().create_future()

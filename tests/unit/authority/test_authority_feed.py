@@ -15,7 +15,7 @@ from gateway.authority.authority import Authority
 from gateway.authority.feed import AHEAD, Feed
 from gateway.errors import Refusal
 from gateway.model import Revocation
-from gateway.stores.store import PAGE, Beat, Store, StoreUnavailableError
+from gateway.stores.store import KEEP_SPENT, PAGE, Beat, Store, StoreUnavailableError
 
 
 async def test_a_new_subscriber_catches_up_first(authority: Authority):
@@ -272,6 +272,21 @@ async def test_a_gateway_that_remembers_more_begins_a_new_epoch(authority: Autho
     assert gateway.of("beat")[-1][1] == authority.feed.epoch
 
 
+@pytest.mark.parametrize(("ahead", "begins"), [(KEEP_SPENT, False), (KEEP_SPENT + 1, True)])
+async def test_another_authority_whose_date_is_far_ahead_costs_an_epoch(
+    authority: Authority, clock: StillClock, ahead: float, *, begins: bool
+):
+    """What it has forgotten in the store could be good by the date here; with less it has forgotten nothing of that."""
+    gateway = Gateway()
+    await authority.feed.subscribe(gateway)
+    before = authority.feed.epoch
+    await authority.store.purge(clock.now() + ahead, ["of the other"])
+    await authority.endings.expire()
+    await authority.feed.beat()
+    assert (authority.feed.epoch != before) is begins
+    assert gateway.of("beat")[-1][1] == authority.feed.epoch
+
+
 class Scripted:
     """A store of revocations alone, whose reads take a turn of the loop."""
 
@@ -284,6 +299,9 @@ class Scripted:
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         raise AssertionError(f"{lost} is not lost at {seen}")
+
+    async def look_back(self, _now: float, _slack: float) -> Beat:
+        return await self.beat()
 
     async def revocations(self, after: int) -> Sequence[Revocation]:
         await asyncio.sleep(0)

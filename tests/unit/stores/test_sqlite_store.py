@@ -194,6 +194,27 @@ async def test_a_file_of_the_third_version_goes_on(tmp_path: Path):
     await store.close()
 
 
+async def test_a_file_of_the_fourth_version_goes_on(tmp_path: Path):
+    """It was swept by a date that nobody has noted, so none is too early; from the next sweep on it is noted."""
+    file = tmp_path / "doorward.db"
+    connection = sqlite3.connect(file)
+    tables = f"{schema._TABLES};{schema._SECOND}".replace(", swept REAL NOT NULL DEFAULT 0", "")
+    for statement in tables.split(";"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO store VALUES ('epoch of before')")
+    connection.execute("PRAGMA application_id = 1148666994")
+    connection.execute("PRAGMA user_version = 4")
+    connection.commit()
+    connection.close()
+    file.chmod(0o600)
+    store = build_store(tmp_path, StillClock(), where="doorward.db")
+    await store.open()
+    assert await store.look_back(0.0, 0.0) == ("epoch of before", 0)
+    await store.purge(NOW, ["acme"])
+    assert (await store.look_back(NOW - 1, 0.0)).epoch != "epoch of before"
+    await store.close()
+
+
 async def test_only_so_much_is_forgotten_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nobody waits long behind a purge; it says that there is more to do."""
     monkeypatch.setattr(transactions, "_FORGOTTEN_AT_ONCE", 2)
@@ -218,7 +239,7 @@ def _foreign(file: Path) -> None:
 def _newer(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute(f"PRAGMA application_id = {0x44774472}")
-    connection.execute("PRAGMA user_version = 5")
+    connection.execute("PRAGMA user_version = 99")
     connection.execute("CREATE TABLE later (x)")
     connection.close()
 
