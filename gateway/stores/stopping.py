@@ -107,6 +107,12 @@ def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> B
     return beat(file)
 
 
+def swept(file: sqlite3.Connection) -> float:
+    """The latest time of a sweep."""
+    ((latest,),) = file.execute("SELECT swept FROM store")
+    return float(latest)
+
+
 def look_back(file: sqlite3.Connection, now: float, slack: float, epoch: str) -> Beat:
     """A new epoch if the last sweep was at a time that is more than `slack` seconds still to come."""
     file.execute("UPDATE store SET epoch = ?, swept = ? WHERE swept > ?", (epoch, now, now + slack))

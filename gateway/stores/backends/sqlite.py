@@ -146,6 +146,8 @@ class SqliteStore:
 
     async def look_back(self, now: float, slack: float) -> Beat:
         """See `Store.look_back`."""
+        if await self._read(stopping.swept) <= now + slack:
+            return await self.beat()
         epoch = self._clock.identifier()
         return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, slack, epoch))
 
