@@ -8,7 +8,7 @@ from gateway.authority.feed import Feed
 from gateway.authority.recording import Recorder
 from gateway.clock import Clock
 from gateway.model import AGENT, FOREVER, TENANT, Restoration, Revocation
-from gateway.stores.store import KEEP_SPENT, Ending, Entry, Stop, Store, TaskRow, TasksOpenError
+from gateway.stores.store import Ending, Entry, Stop, Store, TaskRow, TasksOpenError
 
 _SWEEP: Final = "doorward"
 """Who ends what is over by itself, for the record."""
@@ -28,6 +28,11 @@ class Endings:
         """How many tasks have ended here, by state and cause."""
         self.revoked: Final[Counter[tuple[str, str]]] = Counter()
         """How many revocations were given here, by kind and cause."""
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the store when it was read last; no token of another one gives access."""
+        return self._feed.epoch
 
     async def end(self, task: str, state: str, cause: str, *, by: str) -> Ending:
         """End a task with everything issued for it, and every task below it. `by` names who asked, for the record.
@@ -97,15 +102,17 @@ class Endings:
         What is of another tenant of the same store is left to its own authority, in whose log it belongs.
         Raises `StoreUnavailableError`.
         """
-        await self._finish_stops()
-        more = True
-        while more:
-            epoch = self._feed.epoch
-            purged = await self._store.purge(self._clock.now(), self._feed.tenants)
-            await self._tell(purged.endings, _SWEEP, epoch)
-            more = purged.more
-        await self._store.look_back(self._clock.now(), KEEP_SPENT)  # what others have forgotten could be good here
-        self.recorder.catch_up()
+        try:
+            await self._finish_stops()
+            more = True
+            while more:
+                epoch, now = self._feed.epoch, self._date()
+                purged = await self._store.purge(now, self._feed.tenants)
+                await self._tell(purged.endings, _SWEEP, epoch)
+                more = purged.more
+            await self._store.look_back(now)  # what was forgotten by a later date, here or elsewhere, could be good again
+        finally:
+            self.recorder.catch_up()
 
     async def _finish_stops(self) -> None:
         seen, epoch, changes, stopped = 0, self._feed.epoch, self._feed.stops.changes, list[Stop]()
@@ -116,10 +123,14 @@ class Endings:
                 if stop.tenant not in self._feed.tenants:
                     continue
                 await self._end_tasks_of(stop.revocation, _SWEEP)
-                if stop.revocation.until <= self._clock.now():
+                if stop.revocation.until <= self._date():
                     await self.restore(stop.revocation.kind, stop.revocation.id, stop.tenant, by=_SWEEP)
         if await self._feed.holds(epoch):
             self._feed.stops.renew(stopped, changes)
+
+    def _date(self) -> float:
+        """What the machine says it is: where time goes on ahead of that here, gateways that start now have the right one."""
+        return self._clock.now() - self._clock.set_back()
 
     async def _end_tasks_of(self, revocation: Revocation, by: str) -> None:
         if revocation.kind in (AGENT, TENANT):
@@ -140,8 +151,8 @@ class Endings:
             for each in ended:
                 if each.first:
                     self._record_task(each.task, by)
-                    if each.revocation is not None:
-                        self._record(each.revocation, each.task, by)
+                if each.revocation is not None and (each.first or each.late):
+                    self._record(each.revocation, each.task, by)
 
     def _record_task(self, task: TaskRow, by: str) -> None:
         self.tasks[task.state, task.cause or ""] += 1

@@ -19,8 +19,6 @@ LATELY: Final = 1024
 
 TURNS: Final = 2
 """Turns of the event loop that an acknowledgement waits."""
-SET_BACK: Final = 60.0
-"""Seconds by which the date may be behind that of the last sweep when an authority starts."""
 AHEAD: Final = 0
 """The number of a revocation that is told ahead: it says nothing of what else is known."""
 
@@ -110,7 +108,7 @@ class Feed:
         A store that was swept by a later date begins a new epoch: no gateway may take a token whose end it has forgotten.
         """
         found = await self._store.beat()
-        beat = await self._store.look_back(self._clock.now(), SET_BACK)
+        beat = await self._store.look_back(self._clock.now())
         if beat.epoch != found.epoch:
             _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
         self.epoch, self._seq = beat.epoch, beat.seq

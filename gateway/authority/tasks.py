@@ -52,8 +52,10 @@ class Tasks:
     async def parent(self, token: str) -> Parent | None:
         """A task token that gives access now with its task, or None: what a child task is opened and renewed with."""
         own = self._maker.read_back(token, self._clock.now())
-        task = None if own is None else await self._store.task_of(own.id, self._clock.now())
-        return None if own is None or task is None or task.tenant != self._tenant else Parent(own, task)
+        if own is None or own.claims.get("epoch") != self._endings.epoch:
+            return None
+        task = await self._store.task_of(own.id, self._clock.now())
+        return None if task is None or task.tenant != self._tenant else Parent(own, task)
 
     def looks_own(self, token: str) -> bool:
         """Whether a token has the form of a task token rather than of an identity."""

@@ -114,9 +114,18 @@ function transactions.label(id, ...)
   return {'ok', unpack(call('SMEMBERS', key('labels', root)))}
 end
 
+function transactions.begin_epoch(lost, seen, epoch)
+  local seq = call('HGET', key('store'), 'seq') or '0'
+  if call('HGET', key('store'), 'epoch') == lost and tonumber(seq) < tonumber(seen) then
+    call('HSET', key('store'), 'epoch', epoch)
+    call('PUBLISH', key('changed'), me)
+  end
+  return {'ok', seq}
+end
+
 -- A sweep at a time that is still to come has forgotten what could be good again.
-function transactions.look_back(now, slack, epoch)
-  if tonumber(now) + tonumber(slack) < tonumber(call('HGET', key('store'), 'swept') or 0) then
+function transactions.look_back(now, epoch)
+  if now + KEEP_SPENT < tonumber(call('HGET', key('store'), 'swept') or 0) then
     call('HSET', key('store'), 'epoch', epoch, 'swept', now)
     call('PUBLISH', key('changed'), me)
   end

@@ -129,10 +129,11 @@ end
 
 local function end_one(task, state, cause, now)
   local ended, entry = now, ''
+  if state ~= 'expired' then
+    task.entry, entry = insert('task', task.id, task.tenant, cause, task.covered, now, 'ended')
+  end
   if tonumber(now) >= tonumber(task.ends) then
     state, cause, ended = 'expired', 'expired', task.ends
-  else
-    task.entry, entry = insert('task', task.id, task.tenant, cause, task.covered, now, 'ended')
   end
   task.state, task.ended, task.cause = state, ended, cause
   call('HSET', key('task', task.id), 'state', state, 'ended', ended, 'cause', cause, 'entry', task.entry)
@@ -147,9 +148,12 @@ end
 
 local function end_family(task, state, cause, now)
   local endings, parents = {end_one(task, state, cause, now)}, {task.id}
+  if state ~= 'expired' then
+    state, cause = 'revoked', 'parent_ended'
+  end
   while #parents > 0 do
     for _, child in ipairs(call('SMEMBERS', key('below', table.remove(parents)))) do
-      table.insert(endings, end_one(load(child), 'revoked', 'parent_ended', now))
+      table.insert(endings, end_one(load(child), state, cause, now))
       table.insert(parents, child)
     end
   end
@@ -276,7 +280,12 @@ function transactions.end_task(id, state, cause, now)
   if not task then
     return {'unknown'}
   elseif task.state ~= 'open' then
-    return {'ok', {{shown(task), '0', entry_at(task.entry)}}}
+    local late = task.state == 'expired' and task.entry == ''
+    if late then
+      task.entry = insert('task', id, task.tenant, cause, task.covered, now, 'ended')
+      call('HSET', key('task', id), 'entry', task.entry)
+    end
+    return {'ok', {{shown(task), late and 'late' or '0', entry_at(task.entry)}}}
   end
   return {'ok', end_family(task, state, cause, now)}
 end
@@ -382,13 +391,4 @@ end
 
 function transactions.beat()
   return {'ok', call('HGET', key('store'), 'seq') or '0'}
-end
-
-function transactions.begin_epoch(lost, seen, epoch)
-  local seq = call('HGET', key('store'), 'seq') or '0'
-  if call('HGET', key('store'), 'epoch') == lost and tonumber(seq) < tonumber(seen) then
-    call('HSET', key('store'), 'epoch', epoch)
-    call('PUBLISH', key('changed'), me)
-  end
-  return {'ok', seq}
 end

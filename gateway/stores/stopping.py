@@ -8,6 +8,7 @@ from gateway.model import AGENT, STOPS, TENANT, Restoration, Revocation
 from gateway.stores.store import (
     EPOCH_OVER,
     KEEP_ENDED,
+    KEEP_SPENT,
     PAGE,
     BarredError,
     Beat,
@@ -113,9 +114,9 @@ def swept(file: sqlite3.Connection) -> float:
     return float(latest)
 
 
-def look_back(file: sqlite3.Connection, now: float, slack: float, epoch: str) -> Beat:
-    """A new epoch if the last sweep was at a time that is more than `slack` seconds still to come."""
-    file.execute("UPDATE store SET epoch = ?, swept = ? WHERE swept > ?", (epoch, now, now + slack))
+def look_back(file: sqlite3.Connection, now: float, epoch: str) -> Beat:
+    """A new epoch if the last sweep was at a time so much later that it has forgotten what could be good again."""
+    file.execute("UPDATE store SET epoch = ?, swept = ? WHERE swept > ?", (epoch, now, now + KEEP_SPENT))
     return beat(file)
 
 

@@ -159,15 +159,17 @@ class IssuedToken(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A task that has ended. `first` is false when it had ended before; a task that just expired needs no revocation.
+    """A task that has ended. `first` is false when it had ended before; a task that expired by itself needs no revocation.
 
-    `descendants` are the open tasks below it that ended with it, parents before their children.
+    `descendants` are the open tasks below it that ended with it, parents before their children. One that had expired before
+    is revoked `late`, by whoever ends it first.
     """
 
     task: TaskRow
     revocation: Revocation | None
     first: bool
     descendants: Sequence["Ending"] = ()
+    late: bool = False
 
 
 class Stop(NamedTuple):
@@ -304,8 +306,8 @@ class Store(Protocol):
         """
         ...
 
-    async def look_back(self, now: float, slack: float) -> Beat:
-        """Begin a new epoch if the store was swept at a time that is more than `slack` seconds later than `now`.
+    async def look_back(self, now: float) -> Beat:
+        """Begin a new epoch if the store was swept at a time that is more than `KEEP_SPENT` later than `now`.
 
         By a date that was wrong it has forgotten revocations of tokens that could be good again. Returns what holds now.
         """

@@ -120,12 +120,18 @@ def task_of(file: sqlite3.Connection, token: str, now: float) -> TaskRow | None:
 
 
 def end_task(file: sqlite3.Connection, name: str, state: str, cause: str, now: float) -> Ending:
-    """End an open task and what is below it; each revocation lasts as long as the last of its task's tokens."""
+    """End an open task and what is below it; each revocation lasts as long as the last of its task's tokens.
+
+    One that has expired by itself is revoked all the same: by another clock its tokens may be good.
+    """
     found = task(file, name)
     if found is None:
         raise TaskUnknownError(name)
     if found.state != OPEN:
-        return Ending(found, stopping.revocation_of(file, TASK, name), first=False)
+        revocation = stopping.revocation_of(file, TASK, name)
+        if found.state == EXPIRED and revocation is None:
+            return Ending(found, _revoke(file, found, cause, now), first=False, late=True)
+        return Ending(found, revocation, first=False)
     return _end(file, found, state, cause, now)
 
 
@@ -217,26 +223,29 @@ def _end_each(
 def _end(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: float) -> Ending:
     ended = _end_one(file, found, state, cause, now)
     below, parents = list[Ending](), [found.id]
+    how = (state, cause) if state == EXPIRED else (REVOKED, PARENT_ENDED)
     while parents:
         rows = file.execute(f"SELECT {_TASK} FROM tasks WHERE state = 'open' AND parent = ?", (parents.pop(),)).fetchall()  # noqa: S608 column names only
         for child in map(_task, rows):
-            below.append(_end_one(file, child, REVOKED, PARENT_ENDED, now))
+            below.append(_end_one(file, child, *how, now))
             parents.append(child.id)
     return ended._replace(descendants=tuple(below))
 
 
 def _end_one(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: float) -> Ending:
-    """A task past its longest life has expired, whatever is asked for; its tokens have, too."""
-    expired = now >= found.ends
+    """A task past its longest life has expired, whatever is asked for; its tokens have, too, if the clock is right."""
     ended = replace(found, state=state, ended=now, cause=cause)
-    if expired:
+    if now >= found.ends:
         ended = replace(found, state=EXPIRED, ended=found.ends, cause=EXPIRED)
-    ((covered,),) = file.execute("SELECT covered FROM tasks WHERE id = ?", (found.id,))
     file.execute(
         "UPDATE tasks SET state = ?, ended = ?, cause = ? WHERE id = ?", (ended.state, ended.ended, ended.cause, found.id)
     )
-    revocation = None if expired else stopping.revoke(file, TASK, found.id, found.tenant, cause, covered, now)
-    return Ending(ended, revocation, first=True)
+    return Ending(ended, None if state == EXPIRED else _revoke(file, found, cause, now), first=True)
+
+
+def _revoke(file: sqlite3.Connection, found: TaskRow, cause: str, now: float) -> Revocation:
+    ((covered,),) = file.execute("SELECT covered FROM tasks WHERE id = ?", (found.id,))
+    return stopping.revoke(file, TASK, found.id, found.tenant, cause, covered, now)
 
 
 def _task(row: Sequence[Any]) -> TaskRow:

@@ -156,11 +156,31 @@ async def test_a_task_ends_once(store: Store):
 
 
 async def test_a_task_past_its_life_ends_as_expired(store: Store):
-    """What is over cannot be completed any more, and needs no revocation."""
+    """What is over cannot be completed any more. It is revoked all the same: by another clock it may not be over."""
     task = task_row(ends=NOW + 10)
     await store.open_task(task, first_token(task, expires=NOW + 10))
     ending = await store.end_task(task.id, "completed", "completed", NOW + 10)
-    assert (ending.task.state, ending.task.ended, ending.revocation) == ("expired", NOW + 10, None)
+    assert (ending.task.state, ending.task.ended, ending.first, ending.late) == ("expired", NOW + 10, True, False)
+    assert ending.revocation is not None
+    assert (ending.revocation.mark, ending.revocation.until) == (f"task:{task.id}", NOW + 10)
+
+
+async def test_a_task_that_expired_by_itself_is_revoked_by_who_ends_it(store: Store):
+    """Once; a sweep revokes nothing of a family that is over, and what is below can be ended by its own name."""
+    task, child = task_row(ends=NOW + 10), task_row("2" * 32, ends=NOW + 10, parent="1" * 32)
+    await store.open_task(task, first_token(task, expires=NOW + 10))
+    await store.open_task(child, first_token(child, "child", expires=NOW + 10))
+    (expired,) = (await store.purge(NOW + 10, ["acme"])).endings
+    assert [each.revocation for each in (expired, *expired.descendants)] == [None, None]
+    assert {each.task.state for each in (expired, *expired.descendants)} == {"expired"}
+    for name in (task.id, child.id):
+        late = await store.end_task(name, "revoked", "operator", NOW + 5)
+        assert (late.task.state, late.first, late.late) == ("expired", False, True)
+        assert late.revocation is not None
+        assert (late.revocation.mark, late.revocation.cause, late.revocation.until) == (f"task:{name}", "operator", NOW + 10)
+        again = await store.end_task(name, "failed", "failed", NOW + 6)
+        assert again == late._replace(late=False)
+    assert len(await store.revocations(0)) == 2
 
 
 async def test_a_token_is_revoked_alone(store: Store):

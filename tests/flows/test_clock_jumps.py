@@ -9,7 +9,6 @@ from fakes.clock import SetClock
 from fakes.house import Build, House, get
 
 from gateway.app import Doorward
-from gateway.authority.feed import SET_BACK
 from gateway.clock import Clock
 from gateway.fetch import Fetch
 from gateway.settings.load import load
@@ -100,7 +99,7 @@ async def test_a_date_that_was_put_right_is_told(house: Build, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("ahead", "begins"),
-    [(0.0, False), (SET_BACK - 1, False), (SET_BACK + 1, True), (KEEP_SPENT + 600, True), (20 * 86_400.0, True)],
+    [(0.0, False), (60.0, False), (KEEP_SPENT - 60, False), (KEEP_SPENT + 60, True), (20 * 86_400.0, True)],
 )
 async def test_what_a_date_ahead_made_the_store_forget_is_not_accepted_after_a_restart(
     house: Build, ahead: float, *, begins: bool
@@ -127,6 +126,45 @@ async def test_what_a_date_ahead_made_the_store_forget_is_not_accepted_after_a_r
     await again.authority.endings.expire()
     await again.authority.feed.beat()
     assert again.authority.feed.epoch == epoch, "one mistake costs one epoch"
+
+
+@pytest.mark.interpreted("the clock's own module is given another date")
+async def test_a_gateway_that_starts_after_a_date_ahead_accepts_nothing_of_before(
+    house: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authority lives through it. What it forgot by the wrong date, a gateway with the right one has never heard of."""
+    clock = Jumping(monkeypatch)
+    door = await house(clock=clock)
+    authority = door.doorward.authority
+    before = authority.feed.epoch
+    await ended(door)
+    clock.jump(KEEP_SPENT + 86_400)
+    await authority.endings.expire()
+    assert not await authority.store.revocations(0)
+    assert authority.feed.epoch == before
+    clock.jump(-KEEP_SPENT - 86_400)
+    await authority.endings.expire()
+    await authority.feed.beat()
+    begun = authority.feed.epoch
+    assert begun != before
+    await authority.endings.expire()
+    await authority.feed.beat()
+    assert authority.feed.epoch == begun, "one mistake costs one epoch"
+
+
+async def test_a_task_that_ended_by_a_date_ahead_stays_ended(house: Build) -> None:
+    """It looked expired when it was revoked, nothing was swept before the end, and the date was put right."""
+    clock = SetClock()
+    door = await house(clock=clock)
+    issued = await door.issue("items.read")
+    clock.ahead = 30 * 86_400.0
+    assert (await door.doorward.authority.tasks.revoke(issued["task"], "operator")).state == "expired"
+    await door.stop()
+    again = Doorward(load(door.folder / "doorward.yaml"), SetClock())
+    door.doorward = again
+    await again.start()
+    door.stack.push_async_callback(again.stop)
+    assert await asked(door, issued["access_token"]) == REVOKED
 
 
 async def notices(door: House) -> list[str]:

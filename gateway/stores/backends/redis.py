@@ -216,9 +216,9 @@ class RedisStore:
         (seq,) = await self._urgent("begin_epoch", lost, seen, self._clock.identifier())
         return Beat(self._memory.epoch, int(seq))
 
-    async def look_back(self, now: float, slack: float) -> Beat:
+    async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        (seq,) = await self._urgent("look_back", now, slack, self._clock.identifier())
+        (seq,) = await self._urgent("look_back", now, self._clock.identifier())
         return Beat(self._memory.epoch, int(seq))
 
     async def changed(self) -> None:

@@ -24,6 +24,7 @@ from gateway.model import Restoration, Revocation
 from gateway.stores import counting, schema, stopping, transactions
 from gateway.stores.files import Files
 from gateway.stores.store import (
+    KEEP_SPENT,
     MOST_OPEN,
     Beat,
     Ending,
@@ -144,12 +145,12 @@ class SqliteStore:
         epoch = self._clock.identifier()
         return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, epoch))
 
-    async def look_back(self, now: float, slack: float) -> Beat:
+    async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        if await self._read(stopping.swept) <= now + slack:
+        if await self._urgent("DEFERRED", stopping.swept) <= now + KEEP_SPENT:
             return await self.beat()
         epoch = self._clock.identifier()
-        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, slack, epoch))
+        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, epoch))
 
     async def changed(self) -> None:
         """Wait for ever: one authority at a time writes to a file."""

@@ -300,7 +300,7 @@ class Scripted:
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         raise AssertionError(f"{lost} is not lost at {seen}")
 
-    async def look_back(self, _now: float, _slack: float) -> Beat:
+    async def look_back(self, _now: float) -> Beat:
         return await self.beat()
 
     async def revocations(self, after: int) -> Sequence[Revocation]:

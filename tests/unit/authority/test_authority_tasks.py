@@ -65,7 +65,30 @@ async def test_a_task_past_its_life_cannot_be_completed(authority: Authority, cl
     with pytest.raises(TaskEndedError, match="expired"):
         await authority.tasks.complete(issued.task, AGENT)
     assert log.of("task")[-1]["event"] == "expired"
+    assert [record["cause"] for record in log.of("revocation")] == ["completed"]
+
+
+async def test_what_expired_by_itself_is_revoked_and_recorded_once(authority: Authority, clock: StillClock, log: Log):
+    """By the gateways' clocks its token may be good: whoever ends it then ends that, and the task is not recorded again."""
+    issued = await authority.exchange.open_task(identity(), ["invoices.read"])
+    clock.seconds += 8 * 3600
+    await authority.endings.expire()
     assert not log.of("revocation")
+    for _ in range(2):
+        assert (await authority.tasks.revoke(issued.task, "alice")).state == "expired"
+    (record,) = log.of("revocation")
+    assert (record["task"], record["by"], record["cause"]) == (issued.task, "user:alice", "operator")
+    assert [record["event"] for record in log.of("task")].count("expired") == 1
+
+
+async def test_a_token_of_another_epoch_gives_nothing(authority: Authority):
+    """Neither a child task nor the answer that it is active: no gateway takes it either."""
+    issued = await authority.exchange.open_task(identity(), ["invoices.read"])
+    assert await authority.tasks.live_token(issued.token) is not None
+    beat = await authority.store.beat()
+    await authority.store.begin_epoch(beat.epoch, beat.seq + 1)
+    await authority.feed.beat()
+    assert await authority.tasks.live_token(issued.token) is None
 
 
 async def test_an_operator_revokes(authority: Authority, log: Log):
