@@ -10,7 +10,10 @@ from fakes.house import Build, House, get
 
 from gateway.app import Doorward
 from gateway.clock import Clock
+from gateway.errors import Refusal
 from gateway.fetch import Fetch
+from gateway.identity.authenticate import still_good
+from gateway.identity.standing import Standing
 from gateway.settings.load import load
 from gateway.stores.store import KEEP_SPENT
 
@@ -135,21 +138,34 @@ async def test_a_gateway_that_starts_after_a_date_ahead_accepts_nothing_of_befor
     """The authority lives through it. What it forgot by the wrong date, a gateway with the right one has never heard of."""
     clock = Jumping(monkeypatch)
     door = await house(clock=clock)
-    authority = door.doorward.authority
+    authority, old = door.doorward.authority, door.doorward.standing
     before = authority.feed.epoch
-    await ended(door)
+    live = await door.token("items.read")
+    assert await asked(door, live) == OK
+    principal = old.remembered[live.encode()]
+    assert await door.tell(f"/tasks/{principal.task}/revoke", "admin.sock") == 200
     clock.jump(KEEP_SPENT + 86_400)
     await authority.endings.expire()
     assert not await authority.store.revocations(0)
     assert authority.feed.epoch == before
     clock.jump(-KEEP_SPENT - 86_400)
     await authority.endings.expire()
-    await authority.feed.beat()
-    begun = authority.feed.epoch
-    assert begun != before
+    begun = await standing_of(door)
+    assert begun.ended.isdisjoint(principal.marks), "nobody knows any more that it was revoked"
+    with pytest.raises(Refusal, match="token_invalid"):
+        still_good(principal, begun)
     await authority.endings.expire()
-    await authority.feed.beat()
-    assert authority.feed.epoch == begun, "one mistake costs one epoch"
+    assert (await standing_of(door)).epoch == begun.epoch != before, "one mistake costs one epoch"
+
+
+async def standing_of(door: House) -> Standing:
+    """What a gateway knows that starts now, with the date of now."""
+    old = door.doorward.standing
+    fresh = Standing(
+        Clock(), issuer=old.issuer, audience=old.audience, tenants=old.tenants, prefix=old.prefix.decode(), max_staleness=5.0
+    )
+    await door.doorward.authority.feed.subscribe(fresh)
+    return fresh
 
 
 async def test_a_task_that_ended_by_a_date_ahead_stays_ended(house: Build) -> None:

@@ -16,7 +16,7 @@ from fakes.authority import NOW, StillClock, build_store, first_token, task_row
 from gateway.errors import DoorwardError
 from gateway.stores import schema, transactions
 from gateway.stores.backends import sqlite
-from gateway.stores.store import KEEP_SPENT, Above, IssuedToken, StoreUnavailableError
+from gateway.stores.store import KEEP_SPENT, Above, IssuedToken, Store, StoreUnavailableError
 
 WRITER = """
 import asyncio, sys
@@ -117,21 +117,30 @@ INSERT INTO store VALUES ('epoch of before');
 INSERT INTO tasks VALUES ('old', 'acme', 'a', 'a', 'a', 'x y', 18e8, 1800003600.0, 'p', 'open', NULL, NULL, 1800000300.0);
 INSERT INTO tokens VALUES ('first', 'old', 1800000300.0);
 INSERT INTO revocations (time, kind, id, cause, until) VALUES (1800000000.0, 'token', 'gone', 'returned', 1800000300.0);
-PRAGMA application_id = 1148666994;
-PRAGMA user_version = 1;
 """
+
+
+def write_version(version: int, folder: Path, *statements: str) -> None:
+    """Make the file that a store of this version has left, by statements that end without a semicolon."""
+    file = folder / "doorward.db"
+    with closing(sqlite3.connect(file)) as connection:
+        marks = ("PRAGMA application_id = 1148666994", f"PRAGMA user_version = {version}")
+        connection.executescript(";".join((*statements, *marks)))
+    file.chmod(0o600)
+
+
+async def open_again(folder: Path) -> Store:
+    """The store of today on that file."""
+    store = build_store(folder, StillClock(), where="doorward.db")
+    await store.open()
+    return store
 
 
 async def test_a_file_of_the_first_version_goes_on(tmp_path: Path):
     """Tasks, tokens, revocations and the epoch are those of before, and tasks of before have labels and children, too."""
-    file = tmp_path / "doorward.db"
-    connection = sqlite3.connect(file)
-    connection.executescript(FIRST_VERSION)
-    connection.close()
-    file.chmod(0o600)
+    write_version(1, tmp_path, FIRST_VERSION)
     for _ in range(2):
-        store = build_store(tmp_path, StillClock(), where="doorward.db")
-        await store.open()
+        store = await open_again(tmp_path)
         assert await store.beat() == ("epoch of before", 1)
         task = await store.task_of("first", NOW)
         assert task is not None
@@ -139,8 +148,7 @@ async def test_a_file_of_the_first_version_goes_on(tmp_path: Path):
         assert await store.label("old", ["seen"]) == {"seen"}
         assert [entry.mark for entry in await store.revocations(0)] == ["token:gone"]
         await store.close()
-    store = build_store(tmp_path, StillClock(), where="doorward.db")
-    await store.open()
+    store = await open_again(tmp_path)
     child = task_row(parent="old")
     await store.open_task(child, first_token(child, "child"))
     assert [below.task.id for below in (await store.end_task("old", "failed", "failed", NOW)).descendants] == [child.id]
@@ -149,16 +157,8 @@ async def test_a_file_of_the_first_version_goes_on(tmp_path: Path):
 
 async def test_a_file_of_the_second_version_goes_on(tmp_path: Path):
     """Tasks of before have no limits and no ancestors, and new ones have."""
-    file = tmp_path / "doorward.db"
-    connection = sqlite3.connect(file)
-    for statement in (*FIRST_VERSION.split(";"), *schema._FROM_FIRST.split(";"), *schema._SECOND.split(";")):
-        connection.execute(statement)
-    connection.execute("PRAGMA user_version = 2")
-    connection.commit()
-    connection.close()
-    file.chmod(0o600)
-    store = build_store(tmp_path, StillClock(), where="doorward.db")
-    await store.open()
+    write_version(2, tmp_path, FIRST_VERSION, schema._FROM_FIRST, schema._SECOND)
+    store = await open_again(tmp_path)
     old = await store.task("old")
     assert old is not None
     assert (old.limits, old.above, old.delegated, old.met) == ({}, (), False, ())
@@ -170,23 +170,17 @@ async def test_a_file_of_the_second_version_goes_on(tmp_path: Path):
 
 async def test_a_file_of_the_third_version_goes_on(tmp_path: Path):
     """Stops stand, and the numbers of the feed go on after those that were forgotten; else every token would die."""
-    file = tmp_path / "doorward.db"
-    connection = sqlite3.connect(file)
-    tables = f"{FIRST_VERSION};{schema._FROM_FIRST};{schema._SECOND};{schema._FROM_SECOND}"
-    for statement in tables.split(";"):
-        connection.execute(statement)
-    connection.execute("DELETE FROM revocations")
-    columns = "seq, time, kind, id, cause, until, tenant, state"
-    row = f"INSERT INTO revocations ({columns}) VALUES (?, 1.0, 'agent', ?, 'x', 9e9, 'acme', ?)"  # noqa: S608 column names only
-    for seq, name, state in ((7, "stopped agent", "stopped"), (9, "forgotten", "ended")):
-        connection.execute(row, (seq, name, state))
-    connection.execute("DELETE FROM revocations WHERE seq = 9")
-    connection.execute("PRAGMA user_version = 3")
-    connection.commit()
-    connection.close()
-    file.chmod(0o600)
-    store = build_store(tmp_path, StillClock(), where="doorward.db")
-    await store.open()
+    insert = "INSERT INTO revocations (seq, time, kind, id, cause, until, tenant, state) VALUES"
+    write_version(
+        3,
+        tmp_path,
+        *(FIRST_VERSION, schema._FROM_FIRST, schema._SECOND, schema._FROM_SECOND),
+        "DELETE FROM revocations",
+        f"{insert} (7, 1.0, 'agent', 'stopped agent', 'x', 9e9, 'acme', 'stopped')",
+        f"{insert} (9, 1.0, 'agent', 'forgotten', 'x', 9e9, 'acme', 'ended')",
+        "DELETE FROM revocations WHERE seq = 9",
+    )
+    store = await open_again(tmp_path)
     assert (await store.beat()).seq == 9
     (stop,) = await store.stops(0)
     assert (stop.tenant, stop.revocation.seq, stop.revocation.id) == ("acme", 7, "stopped agent")
@@ -196,19 +190,9 @@ async def test_a_file_of_the_third_version_goes_on(tmp_path: Path):
 
 async def test_a_file_of_the_fourth_version_goes_on(tmp_path: Path):
     """It was swept by a date that nobody has noted, so none is too early; from the next sweep on it is noted."""
-    file = tmp_path / "doorward.db"
-    connection = sqlite3.connect(file)
-    tables = f"{schema._TABLES};{schema._SECOND}".replace(", swept REAL NOT NULL DEFAULT 0", "")
-    for statement in tables.split(";"):
-        connection.execute(statement)
-    connection.execute("INSERT INTO store VALUES ('epoch of before')")
-    connection.execute("PRAGMA application_id = 1148666994")
-    connection.execute("PRAGMA user_version = 4")
-    connection.commit()
-    connection.close()
-    file.chmod(0o600)
-    store = build_store(tmp_path, StillClock(), where="doorward.db")
-    await store.open()
+    tables = schema._TABLES.replace(", swept REAL NOT NULL DEFAULT 0", "")
+    write_version(4, tmp_path, tables, schema._SECOND, "INSERT INTO store VALUES ('epoch of before')")
+    store = await open_again(tmp_path)
     assert await store.look_back(0.0) == ("epoch of before", 0)
     await store.purge(NOW, ["acme"])
     assert (await store.look_back(NOW - KEEP_SPENT - 1)).epoch != "epoch of before"
