@@ -60,7 +60,8 @@ class Followed:
         """What an operator should know of it."""
         told = "".join(f" ({trouble})" for trouble in self.feed.troubles())
         if self.standing.stale:
-            return [f"issuer {self.name}: its last heartbeat is too old, so its tokens are refused{told}"]
+            why = self.standing.unfit or "its last heartbeat is too old"
+            return [f"issuer {self.name}: {why}, so its tokens are refused{told}"]
         return [f"issuer {self.name}: it is not heard now{told}"] if told else []
 
 

@@ -101,7 +101,7 @@ class GatewaySide:
             return ["starting"]
         reasons = []
         if all(standing.stale for standing in self._standings) or not self.standing.epoch:
-            reasons.append(_TOO_OLD)
+            reasons.append(self.standing.unfit or _TOO_OLD)
         if not self._ground.ledger.available:
             reasons.append("the audit log cannot take records")
         if self.listener.draining:
@@ -112,7 +112,8 @@ class GatewaySide:
         """What an operator should know of the issuers while requests with tokens of others are served."""
         if not self.addresses:
             return []
-        own = [f"{_TOO_OLD}, so its tokens are refused"] if self.followed and self.standing.stale else []
+        why = self.standing.unfit or _TOO_OLD
+        own = [f"{why}, so its tokens are refused"] if self.followed and self.standing.stale else []
         return [*own, *(notice for each in self.followed for notice in each.notices())]
 
     def make_snapshot(self) -> tuple[Pool, Snapshot]:

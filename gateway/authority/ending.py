@@ -110,7 +110,7 @@ class Endings:
                 purged = await self._store.purge(now, self._feed.tenants)
                 await self._tell(purged.endings, _SWEEP, epoch)
                 more = purged.more
-            await self._store.look_back(now)  # what was forgotten by a later date, here or elsewhere, could be good again
+            await self._feed.look_back(now)  # what was forgotten by a later date, here or elsewhere, could be good again
         finally:
             self.recorder.catch_up()
 

@@ -35,10 +35,11 @@ class Subscriber(Protocol):
         """From now on the tokens of this issuer are signed by one of these keys (RFC 7517 §5)."""
         ...
 
-    def beat(self, epoch: str, seq: int, at: float) -> None:
+    def beat(self, epoch: str, seq: int, at: float, horizon: float) -> None:
         """The store was read: this is its epoch, and `seq` the newest entry there is. `at` is when that read began.
 
-        `at` is in seconds of boot time of this machine, so that what was long under way is not taken for fresh.
+        `at` is in seconds of boot time of this machine, so that what was long under way is not taken for fresh. `horizon` is
+        in Unix seconds: of what could still be accepted then, or later, nothing was forgotten.
         """
         ...
 
@@ -87,6 +88,8 @@ class Feed:
         self.tenants: Final = tenants
         self._subscribers: list[Subscriber] = []
         self._seq = 0
+        self._horizon = 0.0
+        """How far anybody has made the store forget in this epoch."""
         self._lately: Final[dict[int, str]] = {}
         """The marks of what was delivered last in this epoch, by number."""
         self._reading = True
@@ -111,7 +114,7 @@ class Feed:
         beat = await self._store.look_back(self._clock.now())
         if beat.epoch != found.epoch:
             _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
-        self.epoch, self._seq = beat.epoch, beat.seq
+        self.epoch, self._seq, self._horizon = beat.epoch, beat.seq, beat.horizon
         self._told = beat.epoch
         return beat.epoch
 
@@ -146,12 +149,17 @@ class Feed:
             subscriber.renewed(task, until)
         if self._jwks is not told:
             subscriber.keys(self.issuer, self._jwks)
-        subscriber.beat(beat.epoch, self._seq, at)
+        subscriber.beat(beat.epoch, self._seq, at, self._horizon)
         self._subscribers.append(subscriber)
 
     async def holds(self, epoch: str) -> bool:
         """Whether the store is still in this epoch. Raises `StoreUnavailableError`."""
         return (await self._look()).epoch == epoch
+
+    async def look_back(self, now: float) -> None:
+        """See `Store.look_back`; a new epoch is told at once. Raises `StoreUnavailableError`."""
+        if (await self._store.look_back(now)).epoch != self.epoch:
+            await self._hear()
 
     async def remembered(self, epoch: str, seq: int) -> None:
         """A gateway that comes back has heard of this entry: a store that does not know it was set back.
@@ -242,7 +250,7 @@ class Feed:
         if beat.epoch == self.epoch:  # otherwise another heartbeat tells the newer epoch
             self._told = beat.epoch
             for subscriber in self._subscribers:
-                subscriber.beat(beat.epoch, beat.seq, at)
+                subscriber.beat(beat.epoch, beat.seq, at, self._horizon)
 
     async def _read(self) -> Beat:
         """Deliver what the store holds that was not delivered, up to the number that is returned with the epoch."""
@@ -272,13 +280,14 @@ class Feed:
             if beat.epoch == epoch and beat.seq < seen:
                 beat = await self._store.begin_epoch(epoch, seen)
             if beat.epoch == self.epoch:
+                self._horizon = max(self._horizon, beat.horizon)
                 return beat
             # Before anybody hears of the new epoch, in which tokens are good again.
             changes = await self.stops.put_back(beat.epoch)
             found = await self._store.beat()
             if epoch == self.epoch and found.epoch == beat.epoch and changes == self.stops.changes:
                 _log.error("epoch_began", epoch=found.epoch, lost=epoch)
-                self.epoch, self._seq = found.epoch, 0
+                self.epoch, self._seq, self._horizon = found.epoch, 0, found.horizon
                 self._lately.clear()
                 return found
 

@@ -30,9 +30,9 @@ class Outlet:
         """See `Subscriber.keys`."""
         self._put(wire.keys(issuer, jwks))
 
-    def beat(self, epoch: str, seq: int, at: float) -> None:
+    def beat(self, epoch: str, seq: int, at: float, horizon: float) -> None:
         """See `Subscriber.beat`."""
-        self._put(wire.beat(wire.Beat(epoch, seq, at, self._policy())))
+        self._put(wire.beat(wire.Beat(epoch, seq, at, horizon, self._policy())))
 
     def revoked(self, revocation: Revocation) -> None:
         """See `Subscriber.revoked`."""

@@ -226,7 +226,7 @@ class _Line:
         self.beats += 1
         self.fresh = True
         self._beaten = self._clock.boot()
-        self._to.beat(beat.epoch, beat.seq, min(self._beaten, beat.at + self._offset))
+        self._to.beat(beat.epoch, beat.seq, min(self._beaten, beat.at + self._offset), beat.horizon)
         self._caught_up.set()
 
     def keys(self, issuer: str, jwks: Mapping[str, object]) -> None:

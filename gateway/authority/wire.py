@@ -13,7 +13,7 @@ import orjson
 from gateway.limits.wishes import Reply, UnreadableEventError, as_wire, read_reply
 from gateway.model import AGENT, CREDENTIAL, KEY, TASK, TENANT, TOKEN, Restoration, Revocation
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the events. Whoever reads another one does not follow it, for an event it does not know could be a revocation."""
 LONGEST_EVENT: Final = 256 * 1024
 """In bytes; a longer one breaks the stream."""
@@ -35,11 +35,15 @@ class Start(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """A heartbeat: `at` is the writer's boot time when its read of the store began, `policy` the digest of its policy."""
+    """A heartbeat: `at` is the writer's boot time when its read of the store began, `policy` the digest of its policy.
+
+    `horizon` is in Unix seconds, see `Subscriber.beat`.
+    """
 
     epoch: str
     seq: int
     at: float
+    horizon: float
     policy: str
 
 
@@ -115,7 +119,7 @@ def reply(members: Mapping[str, Any]) -> Reply:
 
 def beat(heard: Beat) -> bytes:
     """The store was read."""
-    return _event("beat", {"epoch": heard.epoch, "seq": heard.seq, "at": heard.at, "policy": heard.policy})
+    return _event("beat", heard._asdict())
 
 
 def events(chunks: bytearray) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -135,7 +139,8 @@ def events(chunks: bytearray) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def tell(reader: Reader, name: str, members: Mapping[str, Any]) -> None:
     """Tell a reader of one event. Raises `MalformedEventError`; then it has been told nothing of it."""
     if name == "beat":
-        reader.beaten(Beat(_text(members, "epoch"), _whole(members, "seq"), _number(members, "at"), _text(members, "policy")))
+        at, horizon = _number(members, "at"), _number(members, "horizon")
+        reader.beaten(Beat(_text(members, "epoch"), _whole(members, "seq"), at, horizon, _text(members, "policy")))
     elif name == "revoked":
         cause, until = _text(members, "cause"), _number(members, "until")
         reader.revoked(Revocation(*_of_entry(members), cause, until, _text(members, "tenant")))

@@ -54,7 +54,7 @@ def still_good(principal: Principal, standing: Standing) -> Current:
     if standing.stale:
         raise Refusal("revocations_stale", retry_after=1)
     if principal.epoch != standing.epoch:
-        raise Refusal("token_invalid", "The authority has lost its records since this token was issued.")
+        raise Refusal("token_invalid", "The records of its authority began anew since this token was issued.")
     if not standing.ended.isdisjoint(principal.marks):
         raise Refusal("token_revoked")
     return cast("Current", principal)

@@ -89,7 +89,7 @@ class Cuts:
                 return Refusal("token_invalid", "The key that signed this token is no longer used.")
             return Refusal("token_revoked")
         if principal.epoch != standing.epoch:
-            return Refusal("token_invalid", "The authority has lost its records since this token was issued.")
+            return Refusal("token_invalid", "The records of its authority began anew since this token was issued.")
         if stale:
             return Refusal("revocations_stale", retry_after=1)
         if now >= standing.renewals.until(principal.task):

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from math import inf
+from math import ceil, inf
 from typing import Any, Final, NamedTuple, final
 
 import orjson
@@ -55,6 +55,8 @@ class Standing:
         self.prefix: Final = prefix.encode("ascii")
         self._max_staleness: Final = max_staleness
         self._beaten: float | None = None
+        self.unfit = ""
+        """Why even a heartbeat of now makes nothing fresh, for operators; empty while nothing stands in the way."""
         self.epoch = ""
         self.seq = 0
         """The number of the newest entry of the feed that is known."""
@@ -97,10 +99,11 @@ class Standing:
             if self.signing_keys.get(kid) != key and not ends.get(kid, inf) <= self.clock.now() + SECONDS_PAST_USE:
                 self.on_end(f"key:{kid}")
 
-    def beat(self, epoch: str, seq: int, at: float | None = None) -> None:
+    def beat(self, epoch: str, seq: int, at: float | None = None, horizon: float = 0.0) -> None:
         """The authority has read its store, and all revocations up to `seq` were delivered before.
 
-        `at` is the boot time when that read began, now if nothing is said: what was long under way makes nothing fresh.
+        `at` is the boot time when that read began, now if nothing is said: what was long under way makes nothing fresh. Where
+        it is earlier than `horizon`, in Unix seconds, revocations of tokens that look good were forgotten.
         """
         if epoch != self.epoch:
             self.remembered.clear()
@@ -112,11 +115,14 @@ class Standing:
         now = self.clock.now()
         self._ending.forget(now - SECONDS_PAST_USE)
         self.renewals.forget(now)
-        if len(self.ended) <= MOST_REVOCATIONS:
-            self._beaten = self.clock.boot() if at is None else at
-        elif self._beaten is not None:
+        unfit = self._unfit(horizon - now)
+        if unfit and not self.unfit:
+            _log.error("heartbeat_in_vain", issuer=self.issuer, reason=unfit)
+        self.unfit = unfit
+        if unfit:
             self._beaten = None
-            _log.error("too_many_revocations", most=MOST_REVOCATIONS)
+        else:
+            self._beaten = self.clock.boot() if at is None else at
 
     def revoked(self, revocation: Revocation) -> None:
         """From now on nothing with this mark is accepted."""
@@ -147,6 +153,14 @@ class Standing:
         self.renewals.clear()
         self._ending.clear()
         self.on_end("")
+
+    def _unfit(self, behind: float) -> str:
+        if behind > 0:
+            forgotten = f"the store has forgotten what ended up to {ceil(behind)} seconds after the date of this machine"
+            return f"{forgotten}; set that date right, or that of the authority"
+        if len(self.ended) > MOST_REVOCATIONS:
+            return f"there are more than {MOST_REVOCATIONS} revocations"
+        return ""
 
     # What the steps of a request ask.
 

@@ -120,7 +120,7 @@ function transactions.begin_epoch(lost, seen, epoch)
     call('HSET', key('store'), 'epoch', epoch)
     call('PUBLISH', key('changed'), me)
   end
-  return {'ok', seq}
+  return transactions.beat()
 end
 
 -- A sweep at a time that is still to come has forgotten what could be good again.
@@ -129,7 +129,7 @@ function transactions.look_back(now, epoch)
     call('HSET', key('store'), 'epoch', epoch, 'swept', now)
     call('PUBLISH', key('changed'), me)
   end
-  return {'ok', call('HGET', key('store'), 'seq') or '0'}
+  return transactions.beat()
 end
 
 -- Forgetting: only what frees memory, so that it works when there is none left.

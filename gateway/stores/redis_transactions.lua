@@ -390,5 +390,6 @@ function transactions.revocations(after)
 end
 
 function transactions.beat()
-  return {'ok', call('HGET', key('store'), 'seq') or '0'}
+  local seq, swept = unpack(call('HMGET', key('store'), 'seq', 'swept'))
+  return {'ok', seq or '0', swept or '0'}
 end

@@ -94,10 +94,10 @@ def revocation_of(file: sqlite3.Connection, kind: str, name: str, tenant: str | 
 
 
 def beat(file: sqlite3.Connection) -> Beat:
-    """The epoch and the number of the newest entry, purged ones included."""
-    ((epoch,),) = file.execute("SELECT epoch FROM store")
+    """The epoch, the number of the newest entry, purged ones included, and the time of the latest purge."""
+    ((epoch, swept),) = file.execute("SELECT epoch, swept FROM store")
     row = file.execute("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'").fetchone()
-    return Beat(epoch, 0 if row is None else row[0])
+    return Beat(epoch, 0 if row is None else row[0], swept)
 
 
 def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> Beat:
@@ -106,12 +106,6 @@ def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> B
     if found.epoch == lost and found.seq < seen:
         file.execute("UPDATE store SET epoch = ?", (epoch,))
     return beat(file)
-
-
-def swept(file: sqlite3.Connection) -> float:
-    """The latest time of a sweep."""
-    ((latest,),) = file.execute("SELECT swept FROM store")
-    return float(latest)
 
 
 def look_back(file: sqlite3.Connection, now: float, epoch: str) -> Beat:

@@ -187,10 +187,16 @@ class Purged(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """The proof that the store was read: its epoch, and the number of its newest entry."""
+    """The proof that the store was read: its epoch, the number of its newest entry, and the latest time of a sweep."""
 
     epoch: str
     seq: int
+    swept: float = 0.0
+
+    @property
+    def horizon(self) -> float:
+        """The Unix time from which on nothing was forgotten: what was of no use any more before it may be."""
+        return self.swept - KEEP_SPENT
 
 
 @final

@@ -244,10 +244,24 @@ async def test_a_store_that_was_swept_by_a_later_date_begins_a_new_epoch(store: 
     assert await store.look_back(NOW) == before, "it was never swept"
     await store.purge(NOW + KEEP_SPENT, ["acme"])
     await store.purge(NOW + 50, ["acme"])
-    assert await store.look_back(NOW) == before
+    swept = await store.look_back(NOW)
+    assert (swept.epoch, swept.horizon) == (before.epoch, NOW)
     after = await store.look_back(NOW - 1)
     assert after.epoch != before.epoch
+    assert after.horizon == NOW - 1 - KEEP_SPENT, "in it nothing was forgotten yet"
     assert await store.look_back(NOW - 1) == after == await store.beat()
+
+
+async def test_nothing_is_forgotten_of_the_time_after_the_horizon(store: Store):
+    """Whoever has a date before it may miss revocations; after it there is every one of what can still be good."""
+    task = task_row()
+    await store.open_task(task, first_token(task, expires=NOW + 300))
+    await store.end_task(task.id, "revoked", "operator", NOW)
+    for now in (NOW + 299, NOW + 300 + KEEP_SPENT, NOW + 301 + KEEP_SPENT):
+        await store.purge(now, ["acme"])
+        beat = await store.beat()
+        assert beat.horizon == now - KEEP_SPENT
+        assert bool(await store.revocations(0)) is (beat.horizon <= NOW + 300)
 
 
 async def test_an_agent_is_stopped_in_one_tenant(store: Store):

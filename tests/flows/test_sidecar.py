@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.certificates import Certificates
-from fakes.clock import TurnedClock
+from fakes.clock import SetClock, TurnedClock
 from fakes.house import Build, House
 from fakes.sidecars import OVER_UNIX, BesideHouse
 
@@ -17,10 +18,12 @@ from gateway.clock import Clock
 from gateway.endpoints import feed as feed_module
 from gateway.endpoints.feed import Gateways
 from gateway.fetch import Fetch
+from gateway.stores.store import KEEP_SPENT
 
 OK = (200, None)
 REVOKED = (401, "token_revoked")
 STALE = (503, "revocations_stale")
+OVER = (401, "token_invalid")
 
 Beside = Callable[..., BesideHouse]
 
@@ -94,6 +97,49 @@ async def test_without_an_authority_it_listens_and_refuses(house: Build, beside:
     await side.start()
     assert await side.get(token) == STALE
     assert "cannot be reached" in side.sidecar.warnings[-1]
+
+
+async def test_what_an_authority_ahead_of_its_time_has_forgotten_is_accepted_nowhere(house: Build, beside: Beside):
+    """Its sweep forgot a revocation that matters by the right date. Who comes now never hears of it, and refuses everything."""
+    clock = SetClock()
+    door = await house(clock=clock)
+    early, late = beside(door, name="early"), beside(door, name="late")
+    await early.start()
+    dead, live = await door.issue("items.read"), await door.token("items.read")
+    await ended(door, dead)
+    clock.ahead = KEEP_SPENT + 86_400
+    await door.doorward.authority.endings.expire()
+    await late.start()
+    assert f"task:{dead['task']}" not in late.sidecar._gateway.standing.ended
+    for side in (early, late):
+        await until(lambda standing=side.sidecar._gateway.standing: standing.unfit)
+        for token in (dead["access_token"], live):
+            assert await side.get(token) == STALE
+        assert re.match(
+            r"the store has forgotten what ended up to 86\d{3} seconds after the date", (await side.ready())["reasons"][0]
+        )
+    clock.ahead = 0.0
+    await door.doorward.authority.endings.expire()
+    again = await door.token("items.read")
+    for side in (early, late):
+        await until(lambda standing=side.sidecar._gateway.standing: not standing.stale)
+        for token in (dead["access_token"], live):
+            assert await side.get(token) == OVER
+        assert await side.get(again) == OK
+
+
+async def test_a_date_that_is_ahead_by_less_costs_nothing(house: Build, beside: Beside):
+    """The sweep has forgotten nothing that matters anywhere: what is revoked is refused as that, and the rest is served."""
+    clock = SetClock()
+    door = await house(clock=clock)
+    dead, live = await door.issue("items.read"), await door.token("items.read")
+    await ended(door, dead)
+    clock.ahead = KEEP_SPENT - 600
+    await door.doorward.authority.endings.expire()
+    side = beside(door)
+    await side.start()
+    assert await side.get(dead["access_token"]) == REVOKED
+    assert await side.get(live) == OK
 
 
 async def test_another_policy_shows(house: Build, beside: Beside):

@@ -207,19 +207,17 @@ class RedisStore:
 
     async def beat(self) -> Beat:
         """See `Store.beat`."""
-        (seq,) = await self._run("beat", urgent=True)
+        found = self._beat(await self._run("beat", urgent=True))
         self._memory.save()
-        return Beat(self._memory.epoch, int(seq))
+        return found
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         """See `Store.begin_epoch`."""
-        (seq,) = await self._urgent("begin_epoch", lost, seen, self._clock.identifier())
-        return Beat(self._memory.epoch, int(seq))
+        return self._beat(await self._urgent("begin_epoch", lost, seen, self._clock.identifier()))
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        (seq,) = await self._urgent("look_back", now, self._clock.identifier())
-        return Beat(self._memory.epoch, int(seq))
+        return self._beat(await self._urgent("look_back", now, self._clock.identifier()))
 
     async def changed(self) -> None:
         """See `Store.changed`: every write of another authority is published."""
@@ -325,6 +323,10 @@ class RedisStore:
             case b"over":
                 raise StoreUnavailableError(EPOCH_OVER)
         raise StoreUnavailableError("this identifier is in use already")
+
+    def _beat(self, answered: Sequence[bytes]) -> Beat:
+        seq, swept = answered
+        return Beat(self._memory.epoch, int(seq), float(swept))
 
     def _heard(self, who: bytes) -> None:
         if who.decode() != self._memory.name:

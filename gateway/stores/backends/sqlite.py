@@ -24,7 +24,6 @@ from gateway.model import Restoration, Revocation
 from gateway.stores import counting, schema, stopping, transactions
 from gateway.stores.files import Files
 from gateway.stores.store import (
-    KEEP_SPENT,
     MOST_OPEN,
     Beat,
     Ending,
@@ -147,8 +146,9 @@ class SqliteStore:
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        if await self._urgent("DEFERRED", stopping.swept) <= now + KEEP_SPENT:
-            return await self.beat()
+        found = await self.beat()
+        if found.horizon <= now:
+            return found
         epoch = self._clock.identifier()
         return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, epoch))
 

@@ -56,7 +56,7 @@ WRITTEN = (
     + wire.revoked(REVOCATION)
     + wire.restored(RESTORATION)
     + wire.renewed("t", 7.5)
-    + wire.beat(wire.Beat("e", 8, 9.5, "abc"))
+    + wire.beat(wire.Beat("e", 8, 9.5, 7.25, "abc"))
 )
 READ = [
     wire.Start(True, 4.25),
@@ -64,7 +64,7 @@ READ = [
     REVOCATION,
     RESTORATION,
     ("t", 7.5),
-    wire.Beat("e", 8, 9.5, "abc"),
+    wire.Beat("e", 8, 9.5, 7.25, "abc"),
 ]
 
 
@@ -83,18 +83,20 @@ def test_events_are_read_as_they_were_written_in_any_pieces(cuts: list[int]):
         b"event: beat\ndata: []\n\n",
         b"event: beat\ndata: {\n\n",
         b"event: b\xff\ndata: {}\n\n",
-        b'event: beat\ndata: {"epoch":"e","seq":"1","at":1,"policy":""}\n\n',
-        b'event: beat\ndata: {"epoch":"e","seq":true,"at":1,"policy":""}\n\n',
-        b'event: beat\ndata: {"epoch":"e","seq":-1,"at":1,"policy":""}\n\n',
-        b'event: beat\ndata: {"epoch":"e","seq":1,"at":null,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":"1","at":1,"horizon":1,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":true,"at":1,"horizon":1,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":-1,"at":1,"horizon":1,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":1,"at":null,"horizon":1,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":1,"at":1,"policy":""}\n\n',
+        b'event: beat\ndata: {"epoch":"e","seq":1,"at":1,"horizon":"1","policy":""}\n\n',
         b'event: restored\ndata: {"seq":1,"time":1,"kind":"galaxy","id":"x","tenant":"a"}\n\n',
         b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","tenant":"a"}\n\n',
         b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","id":"x"}\n\n',
         b'event: restored\ndata: {"seq":1,"time":1,"kind":"agent","tenant":"a","id":"' + b"x" * 2049 + b'"}\n\n',
         b'event: revoked\ndata: {"seq":1,"kind":"task","id":"x"}\n\n',
         b'event: keys\ndata: {"issuer":"i","jwks":[]}\n\n',
-        b'event: start\ndata: {"version":1,"resumed":true,"at":1}\n\n',
-        b'event: start\ndata: {"version":2,"resumed":1,"at":1}\n\n',
+        b'event: start\ndata: {"version":2,"resumed":true,"at":1}\n\n',
+        b'event: start\ndata: {"version":3,"resumed":1,"at":1}\n\n',
         b"x" * (wire.LONGEST_EVENT + 1),
         b"event: beat\ndata: " + b" " * wire.LONGEST_EVENT + b"{}\n\n",
     ],
@@ -115,5 +117,5 @@ async def test_a_gateway_that_takes_nothing_is_cut():
         outlet.revoked(REVOCATION)
     assert outlet.cut
     assert await outlet.waiting() == b""
-    outlet.beat("e", 7, 1.0)
+    outlet.beat("e", 7, 1.0, 0.0)
     assert outlet.take() == b""

@@ -97,7 +97,7 @@ def says(*events: bytes, stay: bool = False, resumed: bool = False, at: float | 
 
 
 def beat(seq: int, epoch: str = "ab", at: float | None = None) -> bytes:
-    return wire.beat(wire.Beat(epoch, seq, Clock().boot() if at is None else at, "there"))
+    return wire.beat(wire.Beat(epoch, seq, Clock().boot() if at is None else at, 0.0, "there"))
 
 
 async def test_it_goes_on_where_it_was(line: Line):

@@ -168,6 +168,20 @@ def test_too_many_revocations_stop_everything(standing: Standing, monkeypatch: p
     assert not standing.stale
 
 
+def test_before_the_horizon_nothing_is_accepted(standing: Standing, clock: Any) -> None:
+    """The store has forgotten revocations that matter by the date here; it goes on once either date is another."""
+    now = clock.seconds
+    standing.beat("first epoch", 1, horizon=now)
+    assert (standing.stale, standing.unfit) == (False, "")
+    standing.beat("first epoch", 1, horizon=now + 0.5)
+    assert standing.stale
+    assert standing.unfit.startswith("the store has forgotten what ended up to 1 seconds after the date of this machine")
+    clock.seconds = now + 1
+    assert standing.stale, "only a heartbeat says how much was forgotten"
+    standing.beat("first epoch", 1, horizon=now + 0.5)
+    assert (standing.stale, standing.unfit) == (False, "")
+
+
 def test_what_is_restored_is_accepted_again(standing: Standing) -> None:
     """By its mark and no other; stopped once more, it is stopped."""
     standing.revoked(revocation(1, 4e9, "a", "agent"))

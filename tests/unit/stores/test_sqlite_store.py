@@ -141,7 +141,7 @@ async def test_a_file_of_the_first_version_goes_on(tmp_path: Path):
     write_version(1, tmp_path, FIRST_VERSION)
     for _ in range(2):
         store = await open_again(tmp_path)
-        assert await store.beat() == ("epoch of before", 1)
+        assert await store.beat() == ("epoch of before", 1, 0.0)
         task = await store.task_of("first", NOW)
         assert task is not None
         assert (task.intents, task.parent, task.params, task.due) == (("x", "y"), None, {}, None)
@@ -193,7 +193,7 @@ async def test_a_file_of_the_fourth_version_goes_on(tmp_path: Path):
     tables = schema._TABLES.replace(", swept REAL NOT NULL DEFAULT 0", "")
     write_version(4, tmp_path, tables, schema._SECOND, "INSERT INTO store VALUES ('epoch of before')")
     store = await open_again(tmp_path)
-    assert await store.look_back(0.0) == ("epoch of before", 0)
+    assert await store.look_back(0.0) == ("epoch of before", 0, 0.0)
     await store.purge(NOW, ["acme"])
     assert (await store.look_back(NOW - KEEP_SPENT - 1)).epoch != "epoch of before"
     await store.close()
