@@ -75,11 +75,13 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "known: init, " in capsys.readouterr().err
 
 
-def test_wrong_options_exit_with_2() -> None:
-    """As usual for commands."""
+@pytest.mark.parametrize("command", ["check", "audit", "audit show", "audit replay", "task list"])
+def test_wrong_options_exit_with_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As usual for commands, and with the usage of the very command, also of one within a command."""
     with pytest.raises(SystemExit) as caught:
-        main(["check", "--no-such"])
+        main([*command.split(), "--no-such"])
     assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"usage: doorward {command} [-h]")
 
 
 class Stub:
