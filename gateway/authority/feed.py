@@ -124,16 +124,17 @@ class Feed:
         """Bring a gateway up to date, then keep it so. Raises `StoreUnavailableError`; then it is not subscribed.
 
         What it knows already, up to the number `after` of this `epoch`, does not come again. `between` is awaited after each
-        page of what it does not know, for those who cannot take everything at once.
+        page of what it does not know, for those who cannot take everything at once. It may have heard more elsewhere than was
+        delivered here: that is delivered first, or those who are here would miss it.
         """
-        at, beat = self._clock.boot(), await self._look()
+        at, beat = self._clock.boot(), await self._read()
         seen = after if epoch == beat.epoch else 0
         told = self._jwks
         subscriber.keys(self.issuer, told)
         # What is delivered to others while this waits for the store is read here too, before the first heartbeat.
         while seen < (newest := max(self._seq, beat.seq)) or beat.epoch != self.epoch:
             if beat.epoch != self.epoch:
-                seen, at, beat = 0, self._clock.boot(), await self._look()
+                seen, at, beat = 0, self._clock.boot(), await self._read()
                 continue
             page = await self._store.revocations(seen)
             await self._look()  # only in the same epoch is it certain that the page was not that of an emptied store

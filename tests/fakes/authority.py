@@ -57,14 +57,15 @@ class Gateway:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
-        self.horizon = 0.0
+        self.horizons: list[float] = []
+        """Of each heartbeat."""
 
     def keys(self, issuer: str, jwks: Mapping[str, object]) -> None:
         self.heard.append(("keys", issuer, jwks))
 
     def beat(self, epoch: str, seq: int, at: float, horizon: float) -> None:
         assert at > 0
-        self.horizon = horizon
+        self.horizons.append(horizon)
         self.heard.append(("beat", epoch, seq))
 
     def revoked(self, revocation: Revocation) -> None:

@@ -288,14 +288,22 @@ async def test_another_authority_whose_date_is_far_ahead_costs_an_epoch(
 
 
 class Scripted:
-    """A store of revocations alone, whose reads take a turn of the loop."""
+    """A store of revocations alone, whose reads take a turn of the loop. Each is of use until the second of its number."""
 
     def __init__(self) -> None:
         self.kept: list[Revocation] = []
+        self.forgotten = 0
+
+    def store(self) -> None:
+        number = len(self.kept) + 1
+        self.kept.append(Revocation(number, NOW, "task", str(number), "failed", float(number)))
+
+    def sweep(self) -> None:
+        self.forgotten += (len(self.kept) - self.forgotten) // 2
 
     async def beat(self) -> Beat:
         await asyncio.sleep(0)
-        return Beat("e", len(self.kept))
+        return Beat("e", len(self.kept), KEEP_SPENT + self.forgotten + 1)
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         raise AssertionError(f"{lost} is not lost at {seen}")
@@ -305,15 +313,16 @@ class Scripted:
 
     async def revocations(self, after: int) -> Sequence[Revocation]:
         await asyncio.sleep(0)
-        return tuple(self.kept[after : after + 2])
+        return tuple(self.kept[max(after, self.forgotten) :][:2])
 
 
-@given(st.lists(st.sampled_from(["store", "publish", "beat", "subscribe", "turn"]), max_size=40))
+@given(st.lists(st.sampled_from(["store", "publish", "beat", "subscribe", "come back", "sweep", "turn"]), max_size=40))
 @settings(deadline=None)
 def test_any_interleaving_is_in_order(steps: list[str]):
-    """Whatever is stored, published late or never, and read in between: every gateway hears 1, 2, 3 and so on, once.
+    """Whatever is stored, forgotten, published late or never, and read in between, and whoever comes back from elsewhere.
 
-    Beside that it may be told ahead.
+    Every gateway hears what follows what it knew in order and once, up to each heartbeat; what it cannot hear any more lies
+    before the horizon. Beside that it may be told ahead.
     """
 
     async def play() -> None:
@@ -321,28 +330,35 @@ def test_any_interleaving_is_in_order(steps: list[str]):
         kept: Store = store
         feed = Feed(kept, StillClock(), issuer="i", jwks={}, tenants=frozenset(("acme",)))
         await feed.start()
-        gateways: list[Gateway] = []
+        gateways: list[tuple[int, Gateway]] = []
         under_way = []
         for step in steps:
             match step:
                 case "store":
-                    store.kept.append(Revocation(len(store.kept) + 1, NOW, "task", str(len(store.kept)), "failed", NOW))
+                    store.store()
+                case "sweep":
+                    store.sweep()
                 case "publish" if store.kept:
                     under_way.append(asyncio.ensure_future(feed.publish(store.kept[-1], "e")))
                 case "beat":
                     under_way.append(asyncio.ensure_future(feed.beat()))
-                case "subscribe":
-                    gateways.append(Gateway())
-                    under_way.append(asyncio.ensure_future(feed.subscribe(gateways[-1])))
+                case "subscribe" | "come back":  # with all that another authority has told
+                    after, gateway = 0 if step == "subscribe" else len(store.kept), Gateway()
+                    gateways.append((after, gateway))
+                    under_way.append(asyncio.ensure_future(feed.subscribe(gateway, "e", after)))
                 case "turn":
                     await asyncio.sleep(0)
         await asyncio.gather(*under_way)
         await feed.beat()
-        for gateway in gateways:
-            heard = [event for event in gateway.heard if event[1] != AHEAD]
-            assert [event[1] for event in heard if event[0] == "revoked"] == list(range(1, len(store.kept) + 1))
-            for at, event in enumerate(heard):
-                if event[0] == "beat":
-                    assert event[2] <= sum(earlier[0] == "revoked" for earlier in heard[:at])
+        for after, gateway in gateways:
+            known, horizons = list(range(1, after + 1)), iter(gateway.horizons)
+            for event in gateway.heard:
+                if event[0] == "revoked" and event[1] != AHEAD:
+                    assert event[1] > max(known, default=0)
+                    known.append(event[1])
+                elif event[0] == "beat":
+                    horizon = next(horizons)
+                    assert [missed for missed in range(1, event[2] + 1) if missed not in known and missed >= horizon] == []
+            assert gateway.of("beat")[-1][2] == len(store.kept)
 
     asyncio.run(play())
