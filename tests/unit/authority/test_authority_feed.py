@@ -351,14 +351,19 @@ def test_any_interleaving_is_in_order(steps: list[str]):
         await asyncio.gather(*under_way)
         await feed.beat()
         for after, gateway in gateways:
-            known, horizons = list(range(1, after + 1)), iter(gateway.horizons)
-            for event in gateway.heard:
-                if event[0] == "revoked" and event[1] != AHEAD:
-                    assert event[1] > max(known, default=0)
-                    known.append(event[1])
-                elif event[0] == "beat":
-                    horizon = next(horizons)
-                    assert [missed for missed in range(1, event[2] + 1) if missed not in known and missed >= horizon] == []
+            check_that_none_is_missed(after, gateway)
             assert gateway.of("beat")[-1][2] == len(store.kept)
 
     asyncio.run(play())
+
+
+def check_that_none_is_missed(after: int, gateway: Gateway) -> None:
+    """What it knew, and what it heard in order, is all there is up to each heartbeat and from its horizon on."""
+    known, horizons = list(range(1, after + 1)), iter(gateway.horizons)
+    for event in gateway.heard:
+        if event[0] == "revoked" and event[1] != AHEAD:
+            assert event[1] > max(known, default=0)
+            known.append(event[1])
+        elif event[0] == "beat":
+            horizon = next(horizons)
+            assert [missed for missed in range(1, event[2] + 1) if missed not in known and missed >= horizon] == []
