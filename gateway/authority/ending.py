@@ -151,8 +151,8 @@ class Endings:
             for each in ended:
                 if each.first:
                     self._record_task(each.task, by)
-                if each.revocation is not None and (each.first or each.late):
-                    self._record(each.revocation, each.task, by)
+                    if each.revocation is not None:
+                        self._record(each.revocation, each.task, by)
 
     def _record_task(self, task: TaskRow, by: str) -> None:
         self.tasks[task.state, task.cause or ""] += 1

@@ -60,8 +60,7 @@ def stop(packed: bytes) -> Stop:
 def ending(family: Sequence[Sequence[Any]]) -> Ending:
     """A task that has ended, with those below it."""
     first, *below = (
-        Ending(task_row(shown), revocation(packed) if packed else None, first == b"1", late=first == b"late")
-        for shown, first, packed in family
+        Ending(task_row(shown), revocation(packed) if packed else None, first == b"1") for shown, first, packed in family
     )
     return first._replace(descendants=tuple(below))
 

@@ -129,7 +129,7 @@ end
 
 local function end_one(task, state, cause, now)
   local ended, entry = now, ''
-  if state ~= 'expired' then
+  if state ~= 'expired' or tonumber(task.covered) >= now - KEEP_SPENT then
     task.entry, entry = insert('task', task.id, task.tenant, cause, task.covered, now, 'ended')
   end
   if tonumber(now) >= tonumber(task.ends) then
@@ -280,12 +280,7 @@ function transactions.end_task(id, state, cause, now)
   if not task then
     return {'unknown'}
   elseif task.state ~= 'open' then
-    local late = task.state == 'expired' and task.entry == ''
-    if late then
-      task.entry = insert('task', id, task.tenant, cause, task.covered, now, 'ended')
-      call('HSET', key('task', id), 'entry', task.entry)
-    end
-    return {'ok', {{shown(task), late and 'late' or '0', entry_at(task.entry)}}}
+    return {'ok', {{shown(task), '0', entry_at(task.entry)}}}
   end
   return {'ok', end_family(task, state, cause, now)}
 end

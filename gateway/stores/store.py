@@ -159,17 +159,16 @@ class IssuedToken(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A task that has ended. `first` is false when it had ended before; a task that expired by itself needs no revocation.
+    """A task that has ended. `first` is false when it had ended before.
 
-    `descendants` are the open tasks below it that ended with it, parents before their children. One that had expired before
-    is revoked `late`, by whoever ends it first.
+    One that expired by itself needs no revocation if the last of its tokens is over for longer than `KEEP_SPENT`.
+    `descendants` are the open tasks below it that ended with it, parents before their children.
     """
 
     task: TaskRow
     revocation: Revocation | None
     first: bool
     descendants: Sequence["Ending"] = ()
-    late: bool = False
 
 
 class Stop(NamedTuple):

@@ -120,18 +120,12 @@ def task_of(file: sqlite3.Connection, token: str, now: float) -> TaskRow | None:
 
 
 def end_task(file: sqlite3.Connection, name: str, state: str, cause: str, now: float) -> Ending:
-    """End an open task and what is below it; each revocation lasts as long as the last of its task's tokens.
-
-    One that has expired by itself is revoked all the same: by another clock its tokens may be good.
-    """
+    """End an open task and what is below it; each revocation lasts as long as the last of its task's tokens."""
     found = task(file, name)
     if found is None:
         raise TaskUnknownError(name)
     if found.state != OPEN:
-        revocation = stopping.revocation_of(file, TASK, name)
-        if found.state == EXPIRED and revocation is None:
-            return Ending(found, _revoke(file, found, cause, now), first=False, late=True)
-        return Ending(found, revocation, first=False)
+        return Ending(found, stopping.revocation_of(file, TASK, name), first=False)
     return _end(file, found, state, cause, now)
 
 
@@ -233,19 +227,17 @@ def _end(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: 
 
 
 def _end_one(file: sqlite3.Connection, found: TaskRow, state: str, cause: str, now: float) -> Ending:
-    """A task past its longest life has expired, whatever is asked for; its tokens have, too, if the clock is right."""
+    """A task past its longest life has expired, whatever is asked for. By a clock that is right its tokens may be good."""
     ended = replace(found, state=state, ended=now, cause=cause)
     if now >= found.ends:
         ended = replace(found, state=EXPIRED, ended=found.ends, cause=EXPIRED)
     file.execute(
         "UPDATE tasks SET state = ?, ended = ?, cause = ? WHERE id = ?", (ended.state, ended.ended, ended.cause, found.id)
     )
-    return Ending(ended, None if state == EXPIRED else _revoke(file, found, cause, now), first=True)
-
-
-def _revoke(file: sqlite3.Connection, found: TaskRow, cause: str, now: float) -> Revocation:
     ((covered,),) = file.execute("SELECT covered FROM tasks WHERE id = ?", (found.id,))
-    return stopping.revoke(file, TASK, found.id, found.tenant, cause, covered, now)
+    forgotten = state == EXPIRED and covered < now - KEEP_SPENT  # in the same sweep
+    revocation = None if forgotten else stopping.revoke(file, TASK, found.id, found.tenant, cause, covered, now)
+    return Ending(ended, revocation, first=True)
 
 
 def _task(row: Sequence[Any]) -> TaskRow:

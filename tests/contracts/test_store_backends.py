@@ -160,27 +160,26 @@ async def test_a_task_past_its_life_ends_as_expired(store: Store):
     task = task_row(ends=NOW + 10)
     await store.open_task(task, first_token(task, expires=NOW + 10))
     ending = await store.end_task(task.id, "completed", "completed", NOW + 10)
-    assert (ending.task.state, ending.task.ended, ending.first, ending.late) == ("expired", NOW + 10, True, False)
+    assert (ending.task.state, ending.task.ended, ending.first) == ("expired", NOW + 10, True)
     assert ending.revocation is not None
     assert (ending.revocation.mark, ending.revocation.until) == (f"task:{task.id}", NOW + 10)
 
 
-async def test_a_task_that_expired_by_itself_is_revoked_by_who_ends_it(store: Store):
-    """Once; a sweep revokes nothing of a family that is over, and what is below can be ended by its own name."""
+@pytest.mark.parametrize(("ahead", "revoked"), [(0.0, True), (KEEP_SPENT, True), (KEEP_SPENT + 1, False)])
+async def test_what_expires_is_revoked_while_it_would_be_remembered(store: Store, ahead: float, *, revoked: bool):
+    """By a clock that is right it may be good, and whoever ends its parent, or stops its agent, finds it ended already."""
     task, child = task_row(ends=NOW + 10), task_row("2" * 32, ends=NOW + 10, parent="1" * 32)
     await store.open_task(task, first_token(task, expires=NOW + 10))
     await store.open_task(child, first_token(child, "child", expires=NOW + 10))
-    (expired,) = (await store.purge(NOW + 10, ["acme"])).endings
-    assert [each.revocation for each in (expired, *expired.descendants)] == [None, None]
-    assert {each.task.state for each in (expired, *expired.descendants)} == {"expired"}
-    for name in (task.id, child.id):
-        late = await store.end_task(name, "revoked", "operator", NOW + 5)
-        assert (late.task.state, late.first, late.late) == ("expired", False, True)
-        assert late.revocation is not None
-        assert (late.revocation.mark, late.revocation.cause, late.revocation.until) == (f"task:{name}", "operator", NOW + 10)
-        again = await store.end_task(name, "failed", "failed", NOW + 6)
-        assert again == late._replace(late=False)
-    assert len(await store.revocations(0)) == 2
+    (expired,) = (await store.purge(NOW + 10 + ahead, ["acme"])).endings
+    family = (expired, *expired.descendants)
+    assert {each.task.state for each in family} == {"expired"}
+    marks = [f"task:{task.id}", f"task:{child.id}"] if revoked else []
+    assert [each.revocation.mark for each in family if each.revocation is not None] == marks
+    assert [entry.mark for entry in await store.revocations(0)] == marks
+    assert all(each.revocation.until == NOW + 10 for each in family if each.revocation is not None)
+    again = await store.end_task(child.id, "revoked", "operator", NOW + 5)
+    assert (again.task.state, again.revocation, again.first) == ("expired", expired.descendants[0].revocation, False)
 
 
 async def test_a_token_is_revoked_alone(store: Store):
@@ -233,7 +232,6 @@ async def test_purging_expires_and_forgets(store: Store):
     assert await store.purge(NOW + 9, ["acme"]) == ((), False)
     (expired,) = (await store.purge(NOW + 10, ["acme"])).endings
     assert (expired.task.id, expired.task.state, expired.task.cause) == (task.id, "expired", "expired")
-    assert expired.revocation is None
     assert await store.purge(NOW + 10, ["acme"]) == ((), False)
     await store.purge(NOW + 10 + KEEP_ENDED, ["acme"])
     assert await store.task(task.id) is not None
