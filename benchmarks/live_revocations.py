@@ -33,7 +33,7 @@ class Ahead(Clock):
 def main() -> int:
     clock = Ahead()
     standing = Standing(clock, issuer="i", audience="a", tenants=frozenset(("t",)), prefix="dwt_", max_staleness=10.0)
-    standing.beat("epoch", 0)
+    standing.beat("epoch", 0, horizon=0.0)
     empty = resident_kib(os.getpid())
     now = clock.now()
     began = time.perf_counter()
@@ -52,7 +52,7 @@ def main() -> int:
     beats = []
     while standing.ended:
         began = time.perf_counter()
-        standing.beat("epoch", REVOCATIONS)
+        standing.beat("epoch", REVOCATIONS, horizon=0.0)
         beats.append(time.perf_counter() - began)
     found = {
         "revocations": REVOCATIONS, "kib_empty": empty, "kib_full": full, "kib_after": resident_kib(os.getpid()),

@@ -53,6 +53,10 @@ class Clock:
         self.now()
         return self._ahead
 
+    def date(self) -> float:
+        """Unix time in seconds as the machine tells it, which `now` may be ahead of: whoever starts now has that one."""
+        return self.now() - self.set_back()
+
     def boot(self) -> float:
         """Seconds since the machine started, suspension included: staleness is counted in these."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -106,11 +106,11 @@ class Endings:
             await self._finish_stops()
             more = True
             while more:
-                epoch, now = self._feed.epoch, self._date()
-                purged = await self._store.purge(now, self._feed.tenants)
+                epoch, date = self._feed.epoch, self._clock.date()
+                purged = await self._store.purge(date, self._feed.tenants)
                 await self._tell(purged.endings, _SWEEP, epoch)
                 more = purged.more
-            await self._feed.look_back(now)  # what was forgotten by a later date, here or elsewhere, could be good again
+            await self._feed.look_back()
         finally:
             self.recorder.catch_up()
 
@@ -123,14 +123,10 @@ class Endings:
                 if stop.tenant not in self._feed.tenants:
                     continue
                 await self._end_tasks_of(stop.revocation, _SWEEP)
-                if stop.revocation.until <= self._date():
+                if stop.revocation.until <= self._clock.date():
                     await self.restore(stop.revocation.kind, stop.revocation.id, stop.tenant, by=_SWEEP)
         if await self._feed.holds(epoch):
             self._feed.stops.renew(stopped, changes)
-
-    def _date(self) -> float:
-        """What the machine says it is: where time goes on ahead of that here, gateways that start now have the right one."""
-        return self._clock.now() - self._clock.set_back()
 
     async def _end_tasks_of(self, revocation: Revocation, by: str) -> None:
         if revocation.kind in (AGENT, TENANT):

@@ -106,14 +106,8 @@ class Feed:
         return self._reading
 
     async def start(self) -> str:
-        """Read the store for the first time; returns its epoch. Raises `StoreUnavailableError`.
-
-        A store that was swept by a later date begins a new epoch: no gateway may take a token whose end it has forgotten.
-        """
-        found = await self._store.beat()
-        beat = await self._store.look_back(self._clock.now())
-        if beat.epoch != found.epoch:
-            _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
+        """Read the store for the first time; returns its epoch. Raises `StoreUnavailableError`."""
+        beat = await self._look_back()
         self.epoch, self._seq, self._horizon = beat.epoch, beat.seq, beat.horizon
         self._told = beat.epoch
         return beat.epoch
@@ -157,9 +151,12 @@ class Feed:
         """Whether the store is still in this epoch. Raises `StoreUnavailableError`."""
         return (await self._look()).epoch == epoch
 
-    async def look_back(self, now: float) -> None:
-        """See `Store.look_back`; a new epoch is told at once. Raises `StoreUnavailableError`."""
-        if (await self._store.look_back(now)).epoch != self.epoch:
+    async def look_back(self) -> None:
+        """Begin a new epoch, and tell it at once, if a sweep by a later date, here or elsewhere, has forgotten too much.
+
+        Raises `StoreUnavailableError`.
+        """
+        if (await self._look_back()).epoch != self.epoch:
             await self._hear()
 
     async def remembered(self, epoch: str, seq: int) -> None:
@@ -239,6 +236,14 @@ class Feed:
             await self._store.changed()
             with suppress(StoreUnavailableError):  # the heartbeat says so
                 await self._hear()
+
+    async def _look_back(self) -> Beat:
+        """No gateway may take a token whose end the store has forgotten."""
+        found = await self._store.beat()
+        beat = await self._store.look_back(self._clock.date())
+        if beat.epoch != found.epoch:
+            _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
+        return beat
 
     async def _hear(self) -> None:
         """Read the store between two heartbeats; a new epoch does not wait for the next one."""

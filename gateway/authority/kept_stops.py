@@ -99,7 +99,7 @@ class KeptStops:
     async def _put_back(self) -> None:
         now, missing = self._clock.now(), 0
         for tenant, stop in tuple(self._stops.values()):
-            if stop.until > now:
+            if stop.until > self._clock.date():
                 put = await self._store.stop(stop.kind, stop.id, tenant, stop.cause, stop.until, now)
                 missing += put.time == now
         if missing:

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from math import ceil, inf
+from math import inf
 from typing import Any, Final, NamedTuple, final
 
 import orjson
@@ -99,11 +99,11 @@ class Standing:
             if self.signing_keys.get(kid) != key and not ends.get(kid, inf) <= self.clock.now() + SECONDS_PAST_USE:
                 self.on_end(f"key:{kid}")
 
-    def beat(self, epoch: str, seq: int, at: float | None = None, horizon: float = 0.0) -> None:
+    def beat(self, epoch: str, seq: int, at: float | None = None, horizon: float = inf) -> None:
         """The authority has read its store, and all revocations up to `seq` were delivered before.
 
-        `at` is the boot time when that read began, now if nothing is said: what was long under way makes nothing fresh. Where
-        it is earlier than `horizon`, in Unix seconds, revocations of tokens that look good were forgotten.
+        `at` is the boot time when that read began, now if nothing is said: what was long under way makes nothing fresh. Before
+        `horizon`, in Unix seconds, revocations of tokens that look good were forgotten; if none is named, all may be.
         """
         if epoch != self.epoch:
             self.remembered.clear()
@@ -147,7 +147,7 @@ class Standing:
 
     def anew(self) -> None:
         """What is known may be wrong or has holes: nothing is accepted until all of it has come anew, up to a heartbeat."""
-        self._beaten = None
+        self._beaten, self.unfit = None, ""
         self.epoch, self.seq = "", 0
         self.remembered.clear()
         self.renewals.clear()
@@ -156,8 +156,8 @@ class Standing:
 
     def _unfit(self, behind: float) -> str:
         if behind > 0:
-            forgotten = f"the store has forgotten what ended up to {ceil(behind)} seconds after the date of this machine"
-            return f"{forgotten}; set that date right, or that of the authority"
+            forgotten = f"the store forgot what ended up to {max(behind, 1):.0f} seconds from now"
+            return f"{forgotten}; set the date here or at the authority right"
         if len(self.ended) > MOST_REVOCATIONS:
             return f"there are more than {MOST_REVOCATIONS} revocations"
         return ""

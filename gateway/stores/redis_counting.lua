@@ -169,7 +169,7 @@ local function forget(now, most)
     give_up(unpack(cjson.decode(held)))
     count = count + 1
   end
-  -- A full memory refuses this one until the sweep after.
+  -- A full memory refuses this one only where nothing was forgotten: it does not stop a script that has written already.
   redis.pcall('HSET', key('store'), 'swept', later(now, call('HGET', key('store'), 'swept') or '0'))
   return {'ok', string.format('%d', count)}
 end

@@ -27,9 +27,14 @@ class StillClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.seconds = NOW
+        self.behind = 0.0
+        """By how much the machine's date was set back."""
 
     def now(self) -> float:
         return self.seconds
+
+    def set_back(self) -> float:
+        return self.behind
 
     def boot(self) -> float:
         return self.seconds

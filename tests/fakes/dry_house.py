@@ -301,7 +301,7 @@ class DryHouse(House):
             prefix="dwt_",
             max_staleness=10.0,
         )
-        gateway.standing.beat("epoch", 0)
+        gateway.standing.beat("epoch", 0, horizon=0.0)
         gateway.standing.remembered[TOKEN] = Principal(
             agent=AGENT,
             subject=AGENT,

@@ -268,7 +268,7 @@ async def test_a_new_epoch_cuts_what_was_opened_in_the_old_one(house: Build) -> 
     """The authority has lost its records, and with them perhaps a revocation."""
     door = await house(events)
     client = await open_stream(door, await door.token())
-    door.doorward.standing.beat("another epoch", 0)
+    door.doorward.standing.beat("another epoch", 0, horizon=0.0)
     assert await rest(client) == b""
     response = await the_response(door)
     assert (response["ending"], response["code"]) == ("cut", "token_invalid")

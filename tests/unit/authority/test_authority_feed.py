@@ -274,7 +274,7 @@ async def test_a_gateway_that_remembers_more_begins_a_new_epoch(authority: Autho
 
 @pytest.mark.parametrize(("ahead", "begins"), [(KEEP_SPENT, False), (KEEP_SPENT + 1, True)])
 async def test_another_authority_whose_date_is_far_ahead_costs_an_epoch(
-    authority: Authority, clock: StillClock, ahead: float, *, begins: bool
+    authority: Authority, clock: StillClock, capsys: pytest.CaptureFixture[str], ahead: float, *, begins: bool
 ):
     """What it has forgotten in the store could be good by the date here; with less it has forgotten nothing of that."""
     gateway = Gateway()
@@ -282,7 +282,8 @@ async def test_another_authority_whose_date_is_far_ahead_costs_an_epoch(
     before = authority.feed.epoch
     await authority.store.purge(clock.now() + ahead, ["of the other"])
     await authority.endings.expire()
-    await authority.feed.beat()
+    assert gateway.of("beat")[-1][1] == authority.feed.epoch, "it is told at once"
+    assert ("the store was swept by a later date" in capsys.readouterr().out) is begins
     assert (authority.feed.epoch != before) is begins
     assert gateway.of("beat")[-1][1] == authority.feed.epoch
 

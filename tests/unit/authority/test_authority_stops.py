@@ -112,3 +112,15 @@ async def test_no_token_of_an_epoch_that_is_over_is_given(authority: Authority, 
     with pytest.raises(RefusedError):
         await authority.exchange.open_task(identity(), ["invoices.read"])
     await authority.exchange.open_task(identity(OTHER), ["invoices.read"])
+
+
+async def test_a_stop_is_put_back_that_holds_by_the_date(authority: Authority, clock: StillClock):
+    """Time here went on from a date that was ahead: by that the stop is over, and for whoever starts now it is not."""
+    await authority.stops.stop(AN_AGENT, AGENT, "operator", NOW + 600, by="alice")
+    await authority.store.restore(AN_AGENT, AGENT, "acme", NOW)  # as when it is emptied
+    clock.seconds, clock.behind = NOW + 3600, 3600.0
+    beat = await authority.store.beat()
+    await authority.store.begin_epoch(beat.epoch, beat.seq + 1)
+    await authority.feed.beat()
+    with pytest.raises(RefusedError):
+        await authority.exchange.open_task(identity(), ["invoices.read"])

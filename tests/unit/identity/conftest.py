@@ -148,5 +148,5 @@ def standing(clock: TurnedClock, issuer: Issuer) -> Standing:
         clock, issuer=issuer.url, audience="doorward", tenants=frozenset(("acme",)), prefix="dwt_", max_staleness=10.0
     )
     known.keys(issuer.url, json.loads(issuer.jwks()))
-    known.beat("first epoch", 0)
+    known.beat("first epoch", 0, horizon=0.0)
     return known

@@ -309,7 +309,7 @@ def test_a_token_of_a_vanished_key_is_refused_at_once(standing: Standing, issuer
 def test_a_token_of_an_earlier_epoch_is_refused(standing: Standing, issuer: Any) -> None:
     """An authority that lost its records cannot say what it had revoked; whose token it was is still known."""
     old = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
-    standing.beat("second epoch", 0)
+    standing.beat("second epoch", 0, horizon=0.0)
     assert why(old, standing) == "token_invalid"
     assert why(authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE), standing) == "token_invalid"
     new = authenticate(bearer(made(issuer, epoch="second epoch")), UPSTREAM, Issuers([standing]), SOURCE)
@@ -346,7 +346,7 @@ def test_without_heartbeats_no_token_is_good(standing: Standing, issuer: Any, cl
     with pytest.raises(Refusal) as caught:
         still_good(principal, standing)
     assert (caught.value.code, caught.value.retry_after) == ("revocations_stale", 1)
-    standing.beat("first epoch", 0)
+    standing.beat("first epoch", 0, horizon=0.0)
     assert still_good(principal, standing) is principal
 
 

@@ -26,7 +26,7 @@ def standing_of(clock: Clock, issuer: Any, *tenants: str, prefix: str = "dwt_", 
         max_staleness=10.0, trust=trust,
     )  # fmt: skip
     made.keys(issuer.url, json.loads(issuer.jwks()))
-    made.beat("first epoch", 0)
+    made.beat("first epoch", 0, horizon=0.0)
     return made
 
 
@@ -123,10 +123,10 @@ def test_staleness_and_epochs_are_each_issuers_own(two: Two) -> None:
     token = made(two.first)
     first, second = two.of(token), two.of(made(two.second))
     two.clock.seconds += 11.0
-    two.a.beat("first epoch", 0)
+    two.a.beat("first epoch", 0, horizon=0.0)
     assert still_good(first, two.a) is first
     assert why(second, two.b) == "revocations_stale"
-    two.b.beat("second epoch", 0)
+    two.b.beat("second epoch", 0, horizon=0.0)
     assert why(second, two.b) == "token_invalid"
     assert two.of(token) is first
     two.b.anew()
@@ -215,7 +215,7 @@ async def test_open_exchanges_are_cut_by_their_own_issuer(two: Two) -> None:
             case 1:
                 two.b.keys(OTHER, {"keys": []})
             case 2:
-                two.b.beat("second epoch", 1)
+                two.b.beat("second epoch", 1, horizon=0.0)
             case _:
                 two.b.anew()
 

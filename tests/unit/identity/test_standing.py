@@ -24,7 +24,7 @@ def test_before_the_first_heartbeat_it_is_stale(clock: Any) -> None:
     """A gateway that has heard nothing yet accepts nothing."""
     standing = Standing(clock, issuer="i", audience="a", tenants=frozenset(("t",)), prefix="p", max_staleness=1e9)
     assert standing.stale
-    standing.beat("e", 0)
+    standing.beat("e", 0, horizon=0.0)
     assert not standing.stale
 
 
@@ -34,7 +34,7 @@ def test_it_is_stale_beyond_the_bound_and_not_before(standing: Standing, clock: 
     assert not standing.stale
     clock.seconds += 0.001
     assert standing.stale
-    standing.beat("first epoch", 0)
+    standing.beat("first epoch", 0, horizon=0.0)
     assert not standing.stale
 
 
@@ -83,9 +83,9 @@ def test_only_keys_for_task_tokens_are_taken(standing: Standing, issuer: Any, ch
 def test_a_new_epoch_empties_the_memory(standing: Standing) -> None:
     """The authority has lost its records: what was verified under the old ones counts for nothing."""
     standing.remember(b"token", PRINCIPAL)
-    standing.beat("first epoch", 1)
+    standing.beat("first epoch", 1, horizon=0.0)
     assert b"token" in standing.remembered
-    standing.beat("second epoch", 0)
+    standing.beat("second epoch", 0, horizon=0.0)
     assert (standing.epoch, len(standing.remembered)) == ("second epoch", 0)
 
 
@@ -95,7 +95,7 @@ def test_a_revocation_forgets_no_token_and_a_beat_no_revocation(standing: Standi
     standing.revoked(revocation(1, clock.seconds + 300))
     assert b"token" in standing.remembered
     assert standing.ended == {"task:t"}
-    standing.beat("second epoch", 1)
+    standing.beat("second epoch", 1, horizon=0.0)
     assert standing.ended == {"task:t"}
 
 
@@ -103,9 +103,9 @@ def test_the_newest_number_never_falls(standing: Standing, clock: Any) -> None:
     """Neither a late revocation nor a late heartbeat takes it back."""
     standing.revoked(revocation(7, clock.seconds))
     standing.revoked(revocation(5, clock.seconds, "other"))
-    standing.beat("first epoch", 6)
+    standing.beat("first epoch", 6, horizon=0.0)
     assert standing.seq == 7
-    standing.beat("first epoch", 9)
+    standing.beat("first epoch", 9, horizon=0.0)
     assert standing.seq == 9
 
 
@@ -115,11 +115,11 @@ def test_a_revocation_is_forgotten_only_after_the_last_token_it_concerns(standin
     standing.revoked(revocation(1, until))
     for moment in (until - 1, until, until + SECONDS_PAST_USE):
         clock.seconds = moment
-        standing.beat("first epoch", 1)
+        standing.beat("first epoch", 1, horizon=0.0)
         assert standing.ended == {"task:t"}, moment - until
     clock.seconds = until + 2 * SECONDS_PAST_USE
     assert standing.ended == {"task:t"}
-    standing.beat("first epoch", 1)
+    standing.beat("first epoch", 1, horizon=0.0)
     assert standing.ended == set()
 
 
@@ -129,10 +129,10 @@ def test_a_shorter_revocation_does_not_shorten_a_longer_one(standing: Standing, 
     standing.revoked(revocation(1, began + 1000))
     standing.revoked(revocation(2, began + 10))
     clock.seconds = began + 500
-    standing.beat("first epoch", 2)
+    standing.beat("first epoch", 2, horizon=0.0)
     assert standing.ended == {"task:t"}
     clock.seconds = began + 1000 + SECONDS_PAST_USE + SLOT
-    standing.beat("first epoch", 2)
+    standing.beat("first epoch", 2, horizon=0.0)
     assert standing.ended == set()
 
 
@@ -142,7 +142,7 @@ def test_one_is_forgotten_and_the_others_stay(standing: Standing, clock: Any) ->
     standing.revoked(revocation(1, began + 10, "brief"))
     standing.revoked(revocation(2, began + 10_000, "spiffe://acme.example/a", "agent"))
     clock.seconds = began + 200
-    standing.beat("first epoch", 2)
+    standing.beat("first epoch", 2, horizon=0.0)
     assert standing.ended == {"agent:acme/spiffe://acme.example/a"}
 
 
@@ -161,10 +161,10 @@ def test_too_many_revocations_stop_everything(standing: Standing, monkeypatch: p
     monkeypatch.setattr("gateway.identity.standing.MOST_REVOCATIONS", 2)
     for number in range(3):
         standing.revoked(revocation(number, 4e9, f"task {number}"))
-    standing.beat("first epoch", 3)
+    standing.beat("first epoch", 3, horizon=0.0)
     assert standing.stale
     standing.restored(Restoration(4, 0.0, "task", "task 0", "acme"))
-    standing.beat("first epoch", 4)
+    standing.beat("first epoch", 4, horizon=0.0)
     assert not standing.stale
 
 
@@ -175,7 +175,11 @@ def test_before_the_horizon_nothing_is_accepted(standing: Standing, clock: Any) 
     assert (standing.stale, standing.unfit) == (False, "")
     standing.beat("first epoch", 1, horizon=now + 0.5)
     assert standing.stale
-    assert standing.unfit.startswith("the store has forgotten what ended up to 1 seconds after the date of this machine")
+    assert standing.unfit.startswith("the store forgot what ended up to 1 seconds from now; set the date here")
+    standing.anew()
+    assert (standing.stale, standing.unfit) == (True, ""), "it is the line that is lost now"
+    standing.beat("first epoch", 1)
+    assert standing.unfit, "who does not say what was forgotten may have forgotten all"
     clock.seconds = now + 1
     assert standing.stale, "only a heartbeat says how much was forgotten"
     standing.beat("first epoch", 1, horizon=now + 0.5)
@@ -190,7 +194,7 @@ def test_what_is_restored_is_accepted_again(standing: Standing) -> None:
     standing.restored(Restoration(3, 0.0, "agent", "a", "acme"))
     assert (standing.ended, standing.seq) == ({"agent:acme/b"}, 3)
     standing.revoked(revocation(4, 4e9, "a", "agent"))
-    standing.beat("first epoch", 4)
+    standing.beat("first epoch", 4, horizon=0.0)
     assert standing.ended == {"agent:acme/a", "agent:acme/b"}
 
 
@@ -198,7 +202,7 @@ def test_renewals_belong_to_their_epoch(standing: Standing, clock: Any) -> None:
     """What the old records said of a task says nothing any more."""
     standing.renewed("t", clock.seconds + 300)
     assert standing.renewals.until("t") == clock.seconds + 300
-    standing.beat("second epoch", 0)
+    standing.beat("second epoch", 0, horizon=0.0)
     assert standing.renewals.until("t") == 0
 
 
@@ -208,11 +212,11 @@ def test_whoever_watches_hears_what_ends(standing: Standing, issuer: Any, clock:
     standing.on_end = heard.append
     standing.revoked(revocation(1, 4e9))
     standing.keys(issuer.url, json.loads(issuer.jwks()))
-    standing.beat("first epoch", 1)
+    standing.beat("first epoch", 1, horizon=0.0)
     standing.renewed("t", clock.seconds + 300)
     assert heard == ["task:t"]
     issuer.rotate("second")
     standing.keys(issuer.url, json.loads(issuer.jwks()))
-    standing.beat("second epoch", 1)
+    standing.beat("second epoch", 1, horizon=0.0)
     standing.renewed("t", clock.seconds)
     assert heard == ["task:t", "key:first", "", ""]

@@ -134,11 +134,13 @@ async def test_a_restarted_authority_knows_its_store(server: RedisProcess, tmp_p
 
 
 async def test_a_full_memory_takes_nothing_and_loses_nothing(server: RedisProcess):
-    """No half transaction, and forgetting goes on; when there is room again, all works."""
+    """No half transaction, and forgetting goes on, which is remembered; when there is room again, all works."""
     store = store_on(server)
     await store.open()
-    task = task_row()
-    await store.open_task(task, first_token(task))
+    task, ended = task_row(), task_row("2" * 32)
+    for each in (task, ended):
+        await store.open_task(each, first_token(each, each.id))
+    await store.end_task(ended.id, "failed", "failed", NOW)
     server.ask("CONFIG", "SET", "maxmemory", "1")
     for refused in (store.beat(), store.end_task(task.id, "failed", "failed", NOW), store.once("a", NOW + 9, NOW)):
         with pytest.raises(StoreUnavailableError, match="memory of the server is full"):
@@ -149,6 +151,7 @@ async def test_a_full_memory_takes_nothing_and_loses_nothing(server: RedisProces
     found = await store.task(task.id)
     assert found == task
     assert await store.revocations(0) == ()
+    assert (await store.beat()).swept == NOW + 10**6
     assert (await store.end_task(task.id, "failed", "failed", NOW)).first
     await store.close()
 
