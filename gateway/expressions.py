@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 if TYPE_CHECKING:
     from cel_expr_python.cel import Env

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 from gateway.authority.refused import INVALID_DETAILS
 from gateway.endpoints.answers import AnswerError
 from gateway.identity.jose import TokenProblem, read_object
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 from gateway.task_limits import read_limits
 
 TYPE: Final = "agent_task"

@@ -13,7 +13,7 @@ from gateway.endpoints.details import read_details
 from gateway.endpoints.forms import invalid, read_form
 from gateway.endpoints.task_document import task_document
 from gateway.endpoints.wanted import bounds_of, intents_in
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 _CREATED: Final = 201
 

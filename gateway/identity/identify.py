@@ -22,7 +22,8 @@ from gateway.identity.provider import (
     Provider,
 )
 from gateway.identity.x509_svid import CertificateProblem, read_leaf, trust_domain_of
-from gateway.model import AgentPattern, spiffe_id
+from gateway.model import AgentPattern
+from gateway.spiffe import spiffe_id
 
 _SENTENCES: Final[Mapping[str, str]] = {
     "size": f"the identity token is longer than {jose.TOKEN_BYTES} bytes",

@@ -12,7 +12,8 @@ from gateway.identity.keyset import KEY_SET_BYTES
 from gateway.identity.provider import ProviderConfig, Tools
 from gateway.identity.spiffe_bundle import ALGORITHMS, Bundle, read_bundle, split_der
 from gateway.kind import Config
-from gateway.model import AgentPattern, trust_domain
+from gateway.model import AgentPattern
+from gateway.spiffe import trust_domain
 
 _SOCKET_PATH: Final = 100
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from gateway.http.tls_peer import DEEPEST, PeerCertificate
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes.corpora import document, named
 
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 
 def is_agent(text: str) -> bool:

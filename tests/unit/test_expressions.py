@@ -16,7 +16,7 @@ from gateway.expressions import (
     Expression,
     ExpressionError,
 )
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 ENVIRONMENT = Environment({"claims": CLAIMS})
 

@@ -31,7 +31,7 @@ from gateway.identity.provider import (
     Tools,
 )
 from gateway.kind import Duration
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 _KIND: Final = "at+jwt"
 _ALGORITHMS: Final = ("ES256", "EdDSA", "RS256")

@@ -40,7 +40,7 @@ from gateway.identity.shared_issuers import SHARED
 from gateway.identity.token_review import ReviewRule, TokenReview
 from gateway.kind import Config as AnyConfig
 from gateway.kind import Duration
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 _CLAIMS: Final = Environment({"claims": CLAIMS})
 _KINDS: Final = frozenset(("", "jwt"))

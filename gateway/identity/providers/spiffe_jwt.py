@@ -32,7 +32,7 @@ from gateway.identity.spiffe_bundle import ALGORITHMS, NOTHING, Bundle
 from gateway.identity.trust_bundle import TrustDomainConfig, open_bundle
 from gateway.identity.x509_svid import trust_domain_of
 from gateway.kind import Duration
-from gateway.model import spiffe_id
+from gateway.spiffe import spiffe_id
 
 _MEMBERS: Final = frozenset(("alg", "kid", "typ"))
 """The only members of a JWT-SVID's header (JWT-SVID §2)."""

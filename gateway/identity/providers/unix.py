@@ -21,7 +21,8 @@ from gateway.identity.provider import (
     ProviderConfig,
     Tools,
 )
-from gateway.model import AgentPattern, spiffe_id
+from gateway.model import AgentPattern
+from gateway.spiffe import spiffe_id
 
 
 class Config(ProviderConfig):
