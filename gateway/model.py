@@ -4,7 +4,8 @@ Values of the hot path are not frozen, for that is slow; nobody changes one, exc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple, NewType, final
 
 from gateway.known_claims import NOTHING_KNOWN, KnownClaims
@@ -120,7 +121,6 @@ class Binding(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who calls, for which task, holding which intents: the outcome of a verified task token.
 
@@ -131,25 +131,35 @@ class Principal:
     starter; None on paper alone. `binding` is None for a bearer token. `claims` are the agent's. `issuer` has given the names.
     """
 
-    agent: str
-    subject: str
-    tenant: str
-    task: str
-    token: str
-    intents: frozenset[str]
-    expires: float
-    epoch: str
-    marks: frozenset[str]
-    limits: tuple[Limit, ...] = ()
-    params: Mapping[str, str] = field(default_factory=dict)
-    starter: str | None = None
-    opened: float = 0.0
-    binding: Binding | None = None
-    family: str = ""
-    met: frozenset[str] | None = frozenset()
-    claims: KnownClaims = NOTHING_KNOWN
-    subject_claims: KnownClaims = field(default=NOTHING_KNOWN, repr=False)
-    issuer: str = ""
+    __slots__ = ("agent", "binding", "claims", "epoch", "expires", "family", "intents", "issuer", "limits", "marks", "met",
+                 "opened", "params", "starter", "subject", "subject_claims", "task", "tenant", "token")  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 each is one thing that a token says
+        self, *, agent: str, subject: str, tenant: str, task: str, token: str, intents: frozenset[str], expires: float,
+        epoch: str, marks: frozenset[str], limits: tuple[Limit, ...] = (), params: Mapping[str, str] = MappingProxyType({}),
+        starter: str | None = None, opened: float = 0.0, binding: Binding | None = None, family: str = "",
+        met: frozenset[str] | None = frozenset(), claims: KnownClaims = NOTHING_KNOWN,
+        subject_claims: KnownClaims = NOTHING_KNOWN, issuer: str = "",
+    ) -> None:  # fmt: skip
+        self.agent: Final = agent
+        self.subject: Final = subject
+        self.tenant: Final = tenant
+        self.task: Final = task
+        self.token: Final = token
+        self.intents: Final = intents
+        self.expires: Final = expires
+        self.epoch: Final = epoch
+        self.marks: Final = marks
+        self.limits: Final = limits
+        self.params: Final = params
+        self.starter: Final = starter
+        self.opened: Final = opened
+        self.binding: Final = binding
+        self.family: Final = family
+        self.met: Final = met
+        self.claims: Final = claims
+        self.subject_claims: Final = subject_claims
+        self.issuer: Final = issuer
 
 
 Current = NewType("Current", Principal)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from test_authenticate import AGENT, SOURCE, UPSTREAM, bearer, made
+from test_authenticate import AGENT, SOURCE, UPSTREAM, bearer, everything, made
 
 from gateway.clock import Clock
 from gateway.errors import Refusal
@@ -79,7 +79,7 @@ def test_a_token_is_of_the_issuer_whose_key_has_signed_it(two: Two) -> None:
     assert (first.issuer, second.issuer) == (two.first.url, OTHER)
     assert (first.agent, first.task, first.token, first.marks) == (second.agent, second.task, second.token, second.marks)
     assert [len(two.a.remembered), len(two.b.remembered)] == [1, 1]
-    assert two.of(made(two.first)) == first
+    assert everything(two.of(made(two.first))) == everything(first)
 
 
 def test_what_one_signs_in_the_name_of_the_other_is_refused(two: Two) -> None:
