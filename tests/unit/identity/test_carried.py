@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from test_authenticate import SOURCE, UPSTREAM, bearer, made
+from test_authenticate import SOURCE, UPSTREAM, bearer, everything, made
 
 from gateway.errors import Refusal
 from gateway.identity.authenticate import authenticate
@@ -46,9 +46,9 @@ def test_claims_of_another_form_are_no_token(standing: Standing, issuer: Any, wh
     """A claim that cannot be read is not taken for one that is not there, whoever has signed it."""
     known = authenticate(bearer(made(issuer, **{f"{whose}_lacks": ["shift"]})), UPSTREAM, Issuers([standing]), SOURCE)
     assert (known.claims if whose == "agent" else known.subject_claims).had == {"shift": False}
-    for said in ({f"{whose}_claims": ["shift"]}, {f"{whose}_lacks": {"shift": 1}}, {f"{whose}_lacks": [1]}):
+    for member, said in (("claims", ["shift"]), ("claims", None), ("lacks", {"shift": 1}), ("lacks", [1]), ("lacks", None)):
         with pytest.raises(Refusal, match="token_invalid"):
-            authenticate(bearer(made(issuer, **said)), UPSTREAM, Issuers([standing]), SOURCE)
+            authenticate(bearer(made(issuer, **{f"{whose}_{member}": said})), UPSTREAM, Issuers([standing]), SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_claims_of_another_form_are_no_token(standing: Standing, issuer: Any, wh
         {"above": [{"task": "parent", "limits": {"requests": 0}}]},
         {"met": "a"},
         {"met": [1]},
+        {"met": None},
     ],
 )
 def test_what_cannot_be_read_is_no_token(standing: Standing, issuer: Any, members: dict[str, object]) -> None:
@@ -80,4 +81,4 @@ def test_only_the_outermost_actor_is_seen(standing: Standing, issuer: Any) -> No
     )
     assert principal.agent == now
     assert f"agent:acme/{now}" in principal.marks
-    assert before not in repr(principal)
+    assert before not in repr(everything(principal))
