@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import string
 from typing import Any
 
@@ -11,11 +12,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.identity import jose
-from gateway.identity.jose import TokenProblem, VerificationKey, base64url, read, read_object, take_apart, verify
+from gateway.identity.jose import TokenProblem, VerificationKey, base64url, parts_of, read, read_object, take_apart, verify
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 
@@ -159,6 +160,14 @@ def test_a_key_is_bound_only_to_an_algorithm_of_its_form() -> None:
         b"AA+A.AAAA.AAAA",
         b"AA/A.AAAA.AAAA",
         b"AAAA..AAAA",
+        b".AAAA.AAAA",
+        b"AAAA.AAAA.",
+        b"AAAA.AAAA",
+        b"AAAA.AAAA.AAAA.",
+        b"\nAAAA.AAAA.AAAA",
+        b"AAAA.AA A.AAAA",
+        b"AAAA.AAAA.AAA\0",
+        b"AAAA.AAAA.AAAA=",
         b"\xc3\xa9AAA.AAAA.AAAA",
         json.dumps({"payload": "e30", "signatures": [{"protected": "e30", "signature": "AAAA"}]}).encode(),
         json.dumps({"payload": "e30", "protected": "e30", "signature": "AAAA"}).encode(),
@@ -167,6 +176,19 @@ def test_a_key_is_bound_only_to_an_algorithm_of_its_form() -> None:
 def test_only_three_parts_of_base64url_are_a_token(presented: bytes) -> None:
     """Checklist 1: the JSON serialisations and encrypted tokens are refused by their form, and so is any stray character."""
     assert code(presented) == "form"
+
+
+@given(st.text("Az9-_.", max_size=12) | st.text("Az9-_.=+/ \n\0\xe9", max_size=12))
+@example("A.A.A")
+def test_the_form_is_that_of_one_expression(text: str) -> None:
+    """Three parts of the alphabet and nothing else, each as it came; what was signed is what stands before the last dot."""
+    presented = text.encode()
+    found = re.fullmatch(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", presented)
+    if found is None:
+        with pytest.raises(TokenProblem, match="form"):
+            parts_of(presented)
+    else:
+        assert parts_of(presented) == (*found.groups(), presented.rpartition(b".")[0])
 
 
 def test_a_token_beyond_the_limit_is_not_looked_at() -> None:
