@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, final
 import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -271,10 +271,22 @@ def _ecdsa(form: str, size: int, digest: hashes.HashAlgorithm) -> _Algorithm:
     def check(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> None:
         if len(signature) != 2 * size:  # RFC 7518 §3.4: r and s, each as long as the field
             raise InvalidSignature
-        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-        key.verify(utils.encode_dss_signature(r, s), signed, scheme)
+        # Put together here, for the library would make numbers of them only to take those apart again.
+        key.verify(_der(b"\x30", _integer(signature[:size]) + _integer(signature[size:])), signed, scheme)
 
     return _Algorithm(form, check)
+
+
+def _integer(octets: bytes) -> bytes:
+    """A whole number in DER: as short as may be, and with a zero before a first bit that would make it negative."""
+    least = octets.lstrip(b"\0")
+    return _der(b"\x02", least if b"" < least < b"\x80" else b"\0" + least)
+
+
+def _der(tag: bytes, content: bytes) -> bytes:
+    """An element of less than 256 bytes in DER."""
+    size = bytes((len(content),))
+    return tag + (size if size < b"\x80" else b"\x81" + size) + content
 
 
 def _rsa(digest: hashes.HashAlgorithm, scheme: padding.AsymmetricPadding) -> _Algorithm:

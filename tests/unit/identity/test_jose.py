@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -102,6 +103,16 @@ def test_a_good_signature_has_no_second_spelling(issuer: Any, key: VerificationK
     for spelling in (r + b"\0" + s, b"\0" + r + s, r + b"\0\0" + s, b"\0" + r + b"\0" + s):
         with pytest.raises(TokenProblem, match="signature"):
             verify(jose.Envelope(jws.header, b"", jws.signing_input, spelling), key)
+
+
+@given(st.sampled_from((32, 48, 66)), st.binary(max_size=66), st.binary(max_size=66))
+@example(66, b"\xff" * 66, b"\xff" * 66)
+@example(32, b"", b"\x80")
+def test_a_signature_is_shown_to_the_library_in_its_own_form(size: int, r: bytes, s: bytes) -> None:
+    """Byte for byte as the library would write the two numbers (RFC 3279 §2.2.3), however many zeros they begin with."""
+    both = [octets[:size].rjust(size, b"\0") for octets in (r, s)]
+    written = jose._der(b"\x30", b"".join(jose._integer(octets) for octets in both))
+    assert written == encode_dss_signature(*(int.from_bytes(octets, "big") for octets in both))
 
 
 def test_hs256_signed_with_the_public_key_is_refused(issuer: Any, key: VerificationKey) -> None:
