@@ -1,4 +1,4 @@
--- How the Redis store counts and forgets, and what calls the transactions of both files; read after redis_transactions.lua.
+-- How the Redis store counts and forgets, and what calls the transactions of all three files; read after the others.
 
 function transactions.draw(name, wanted, most, till, now)
   local lasts = call('ZSCORE', key('drawn_until'), name)
@@ -112,24 +112,6 @@ function transactions.label(id, ...)
     call('SADD', key('labels', root), ...)
   end
   return {'ok', unpack(call('SMEMBERS', key('labels', root)))}
-end
-
-function transactions.begin_epoch(lost, seen, epoch)
-  local seq = call('HGET', key('store'), 'seq') or '0'
-  if call('HGET', key('store'), 'epoch') == lost and tonumber(seq) < tonumber(seen) then
-    call('HSET', key('store'), 'epoch', epoch)
-    call('PUBLISH', key('changed'), me)
-  end
-  return transactions.beat()
-end
-
--- A sweep at a time that is still to come has forgotten what could be good again.
-function transactions.look_back(now, epoch)
-  if now + KEEP_SPENT < tonumber(call('HGET', key('store'), 'swept') or 0) then
-    call('HSET', key('store'), 'epoch', epoch, 'swept', now)
-    call('PUBLISH', key('changed'), me)
-  end
-  return transactions.beat()
 end
 
 -- Forgetting: only what frees memory, so that it works when there is none left.

@@ -1,51 +1,7 @@
 -- The transactions of the Redis store, one function for each; Redis runs one at a time and keeps all of it or nothing.
--- Counting, forgetting and the call itself are in redis_counting.lua, which is read after this as one script.
--- Times come and leave as text, for a number of Lua loses its last digits on the way out.
+-- redis_epochs.lua is read before this, and redis_counting.lua, with counting, forgetting and the call itself, after it.
 
-local prefix = KEYS[1]
-local transaction, me, before, known, fresh = unpack(ARGV, 1, 5)
-local KEEP_ENDED, KEEP_SPENT, PAGE, VERSION = unpack(ARGV, 6, 9)
-local argument = {unpack(ARGV, 10)}
-KEEP_ENDED, KEEP_SPENT, PAGE = tonumber(KEEP_ENDED), tonumber(KEEP_SPENT), tonumber(PAGE)
-
-local call = redis.call
-local transactions = {}
 local TASK = {'row', 'tenant', 'agent', 'starter', 'parent', 'root', 'ends', 'covered', 'state', 'ended', 'cause', 'due', 'entry'}
-
-local function key(...)
-  return prefix .. table.concat({...}, ':')
-end
-
-local function seconds(number)
-  return string.format('%.6f', number)
-end
-
-local function later(one, other)
-  return tonumber(one) >= tonumber(other) and one or other
-end
-
--- Every call leaves a mark that only grows. A store that knows a lower one than the caller remembers was set back, and
--- one without an epoch was emptied: in both a new epoch begins before anything else happens. This is also the first
--- write, and one that a full memory refuses: what follows it is never cut in the middle.
-local function begin()
-  local version, epoch = unpack(call('HMGET', key('store'), 'version', 'epoch'))
-  if version and version ~= VERSION then
-    return nil, nil, redis.error_reply('VERSION the store was written by another version of Doorward')
-  end
-  local count = call('HINCRBY', key('witnesses'), me, 1)
-  if not epoch then
-    epoch = fresh
-    call('HSET', key('store'), 'version', VERSION, 'epoch', epoch)
-    call('PUBLISH', key('changed'), me)
-  elseif epoch == known and count <= tonumber(before) then
-    epoch = fresh
-    count = tonumber(before) + 1
-    call('HSET', key('witnesses'), me, count)
-    call('HSET', key('store'), 'epoch', epoch)
-    call('PUBLISH', key('changed'), me)
-  end
-  return epoch, count
-end
 
 -- The feed.
 
@@ -382,9 +338,4 @@ end
 
 function transactions.revocations(after)
   return {'ok', unpack(call('ZRANGEBYSCORE', key('feed'), '(' .. after, '+inf', 'LIMIT', 0, PAGE))}
-end
-
-function transactions.beat()
-  local seq, swept = unpack(call('HMGET', key('store'), 'seq', 'swept'))
-  return {'ok', seq or '0', swept or '0'}
 end

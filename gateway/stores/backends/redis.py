@@ -7,6 +7,7 @@ authority:
 import asyncio
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -19,7 +20,8 @@ from gateway.errors import DoorwardError
 from gateway.kind import Config as BaseConfig
 from gateway.kind import shorthand
 from gateway.model import Restoration, Revocation
-from gateway.stores.redis_rows import Memory, ending, entry, revocation, row_of, stop, task_row
+from gateway.stores.memory import Memory
+from gateway.stores.redis_rows import ending, entry, revocation, row_of, stop, task_row
 from gateway.stores.store import (
     EPOCH_OVER,
     KEEP_ENDED,
@@ -55,7 +57,8 @@ _FORGOTTEN_AT_ONCE: Final = 2000
 _PASSWORD_BYTES: Final = 4096
 _PORT: Final = 6379
 _ONCE: Final = frozenset(("open_task", "issue", "draw", "give_back", "count", "hold", "once"))
-_SCRIPT: Final = ("redis_transactions.lua", "redis_counting.lua")
+_FILE: Final = "redis.json"
+_SCRIPT: Final = ("redis_epochs.lua", "redis_transactions.lua", "redis_counting.lua")
 
 
 def _check_url(text: str) -> str:
@@ -118,11 +121,13 @@ class RedisStore:
     async def open(self) -> None:
         """Connect and check. Raises `DoorwardError` for a server that could forget."""
         try:
-            self._memory.load(self.folder)
+            self._memory.load(None if self.folder is None else self.folder / _FILE)
             if self.folder is not None:
                 self.folder.mkdir(parents=True, mode=0o711, exist_ok=True)
             await self._server.open()
+            remembered = self._memory.epoch
             await self.beat()
+            self._memory.compare(remembered)
         except (StoreUnavailableError, OSError) as error:
             raise DoorwardError(f"the store cannot be used: {error}") from None
         self._listening = self._clock.spawn(self._server.listen(f"{PREFIX}changed", self._heard), "news of the store")
@@ -134,6 +139,8 @@ class RedisStore:
             listening.cancel()  # more than once: the library may take one for the end of a connection
             await asyncio.wait([listening], timeout=0.1)
         await self._server.close()
+        with suppress(StoreUnavailableError):  # then that of the last heartbeat stands
+            self._memory.save()
 
     async def open_task(self, task: TaskRow, first: IssuedToken | None, most: int = MOST_OPEN) -> None:
         """See `Store.open_task`."""
@@ -207,17 +214,17 @@ class RedisStore:
 
     async def beat(self) -> Beat:
         """See `Store.beat`."""
-        found = self._beat(await self._run("beat", urgent=True))
+        found = _beat(await self._run("beat", urgent=True))
         self._memory.save()
         return found
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         """See `Store.begin_epoch`."""
-        return self._beat(await self._urgent("begin_epoch", lost, seen, self._clock.identifier()))
+        return _beat(await self._urgent("begin_epoch", lost, seen))
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        return self._beat(await self._urgent("look_back", now, self._clock.identifier()))
+        return _beat(await self._urgent("look_back", now))
 
     async def changed(self) -> None:
         """See `Store.changed`: every write of another authority is published."""
@@ -324,10 +331,6 @@ class RedisStore:
                 raise StoreUnavailableError(EPOCH_OVER)
         raise StoreUnavailableError("this identifier is in use already")
 
-    def _beat(self, answered: Sequence[bytes]) -> Beat:
-        seq, swept = answered
-        return Beat(self._memory.epoch, int(seq), float(swept))
-
     def _heard(self, who: bytes) -> None:
         if who.decode() != self._memory.name:
             self._news.set()
@@ -373,6 +376,11 @@ def _tls(config: Config, resolve: Callable[[str], Path]) -> dict[str, Any]:
         "ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2,
         **{option: str(resolve(path)) for option, path in named.items() if path is not None},
     }  # fmt: skip
+
+
+def _beat(answered: Sequence[bytes]) -> Beat:
+    epoch, seq, swept = answered
+    return Beat(epoch.decode(), int(seq), float(swept))
 
 
 def _fits(task: TaskRow, which: TaskFilter) -> bool:

@@ -1,6 +1,7 @@
 """What the Redis store promises beyond the contract: nothing lost, or everything refused; and two authorities on one server."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -131,6 +132,23 @@ async def test_a_restarted_authority_knows_its_store(server: RedisProcess, tmp_p
     with pytest.raises(DoorwardError, match=r"redis\.json"):
         await store.open()
     await store.close()
+
+
+async def test_epochs_are_named_as_everywhere(server: RedisProcess, tmp_path: Path):
+    """After one of an earlier build, too; after the last number nothing is done any more, however often it is tried."""
+    (tmp_path / "authority").mkdir()
+    for known, begun in (("9abcdef0" * 4, "9abcdef1"), ("epoch of before", "00000001"), ("f" * 32, ""), ("f" * 32, "")):
+        server.ask("FLUSHALL")
+        (tmp_path / "authority/redis.json").write_text(json.dumps({"name": "n", "epoch": known, "count": 7}))
+        store = store_on(server, tmp_path / "authority")
+        if begun:
+            await store.open()
+            assert (await store.beat()).epoch.startswith(begun)
+        else:
+            with pytest.raises(DoorwardError, match="refused"):
+                await store.open()
+            assert server.ask("EXISTS", f"{redis.PREFIX}store") == ":0"
+        await store.close()
 
 
 async def test_a_full_memory_takes_nothing_and_loses_nothing(server: RedisProcess):
