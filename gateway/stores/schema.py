@@ -6,10 +6,10 @@ from typing import Final
 from gateway.errors import DoorwardError
 
 _APPLICATION: Final = 0x44774472
-_VERSION: Final = 5
+_VERSION: Final = 6
 
 _TABLES: Final = """
-CREATE TABLE store (epoch TEXT NOT NULL, swept REAL NOT NULL DEFAULT 0);
+CREATE TABLE store (epoch TEXT NOT NULL, swept REAL NOT NULL DEFAULT 0, written INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE tasks (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, agent TEXT NOT NULL, subject TEXT NOT NULL, starter TEXT NOT NULL,
     intents TEXT NOT NULL, opened REAL NOT NULL, ends REAL NOT NULL, policy TEXT NOT NULL, state TEXT NOT NULL,
@@ -74,7 +74,8 @@ DROP INDEX tasks_of_agent;
 CREATE INDEX tasks_of_agent ON tasks (agent, tenant, state) WHERE state = 'open'
 """
 _FROM_FOURTH: Final = "ALTER TABLE store ADD COLUMN swept REAL NOT NULL DEFAULT 0"
-_EARLIER: Final = (f"{_FROM_FIRST};{_SECOND}", _FROM_SECOND, _FROM_THIRD, _FROM_FOURTH)
+_FROM_FIFTH: Final = "ALTER TABLE store ADD COLUMN written INTEGER NOT NULL DEFAULT 0"
+_EARLIER: Final = (f"{_FROM_FIRST};{_SECOND}", _FROM_SECOND, _FROM_THIRD, _FROM_FOURTH, _FROM_FIFTH)
 """What makes of each version the one after it, from the first on."""
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.model import AGENT, STOPS, TENANT, Restoration, Revocation
+from gateway.stores import epochs
+from gateway.stores.memory import Memory
 from gateway.stores.store import (
     EPOCH_OVER,
     KEEP_ENDED,
@@ -100,18 +102,45 @@ def beat(file: sqlite3.Connection) -> Beat:
     return Beat(epoch, 0 if row is None else row[0], swept)
 
 
-def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, epoch: str) -> Beat:
+def begin(file: sqlite3.Connection, memory: Memory, drawn: str) -> tuple[str, int]:
+    """What comes first in each transaction: a new epoch if the store was set back behind what is remembered of it.
+
+    Returns the epoch and how many transactions have written.
+    """
+    ((epoch, written),) = file.execute("SELECT epoch, written FROM store")
+    if memory.exceeds(epoch, written):
+        epoch = _begin_after(file, memory.epoch, drawn)
+    return epoch, written
+
+
+def count(file: sqlite3.Connection) -> tuple[str, int]:
+    """What comes last in a transaction that has written; returns the same of what is kept now."""
+    file.execute("UPDATE store SET written = written + 1")
+    ((epoch, written),) = file.execute("SELECT epoch, written FROM store")
+    return epoch, written
+
+
+def begin_epoch(file: sqlite3.Connection, lost: str, seen: int, drawn: str) -> Beat:
     """A new epoch if that of `lost` is still the one and does not reach to what was seen of it."""
     found = beat(file)
     if found.epoch == lost and found.seq < seen:
-        file.execute("UPDATE store SET epoch = ?", (epoch,))
+        _begin_after(file, lost, drawn)
     return beat(file)
 
 
-def look_back(file: sqlite3.Connection, now: float, epoch: str) -> Beat:
+def look_back(file: sqlite3.Connection, now: float, drawn: str) -> Beat:
     """A new epoch if the last sweep was at a time so much later that it has forgotten what could be good again."""
-    file.execute("UPDATE store SET epoch = ?, swept = ? WHERE swept > ?", (epoch, now, now + KEEP_SPENT))
+    found = beat(file)
+    if found.swept > now + KEEP_SPENT:
+        _begin_after(file, found.epoch, drawn)
+        file.execute("UPDATE store SET swept = ?", (now,))
     return beat(file)
+
+
+def _begin_after(file: sqlite3.Connection, lost: str, drawn: str) -> str:
+    epoch = epochs.after(lost, drawn)
+    file.execute("UPDATE store SET epoch = ?", (epoch,))
+    return epoch
 
 
 def _insert(file: sqlite3.Connection, *values: object) -> int:

@@ -80,6 +80,7 @@ NO_BOUNDS = frozenset(
         "settings/starter.py _NOTES_BEGIN",
         "stores/backends/redis.py _PORT",
         "stores/backends/redis.py _VERSION",
+        "stores/epochs.py _DIGITS",
         "stores/schema.py _APPLICATION",
         "stores/schema.py _VERSION",
     )

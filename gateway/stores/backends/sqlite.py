@@ -10,6 +10,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -21,8 +22,9 @@ from gateway.errors import DoorwardError
 from gateway.kind import Config as BaseConfig
 from gateway.kind import shorthand
 from gateway.model import Restoration, Revocation
-from gateway.stores import counting, schema, stopping, transactions
+from gateway.stores import counting, epochs, schema, stopping, transactions
 from gateway.stores.files import Files
+from gateway.stores.memory import Memory
 from gateway.stores.store import (
     MOST_OPEN,
     Beat,
@@ -64,14 +66,15 @@ class SqliteStore:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
         self._files: Files | None = None
+        self._memory = Memory()
         self._waiting = 0
 
     async def open(self) -> None:
         """Make the file, readable by its owner alone, or check that it is a store of this version."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._worker, self._open)
-        except (sqlite3.Error, OSError) as error:
+            await loop.run_in_executor(self._worker, self._open, self._clock.identifier())
+        except (sqlite3.Error, OSError, StoreUnavailableError) as error:
             raise DoorwardError(
                 f"the store {self._path} cannot be used ({error}); check the path and its permissions"
             ) from None
@@ -80,7 +83,7 @@ class SqliteStore:
         """Wait for the transactions under way, then close the file."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._worker, connection.close)
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._close, connection)
         self._worker.shutdown()
 
     async def open_task(self, task: TaskRow, first: IssuedToken | None, most: int = MOST_OPEN) -> None:
@@ -141,16 +144,16 @@ class SqliteStore:
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         """See `Store.begin_epoch`."""
-        epoch = self._clock.identifier()
-        return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, epoch))
+        drawn = self._clock.identifier()
+        return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, drawn))
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
         found = await self.beat()
         if found.horizon <= now:
             return found
-        epoch = self._clock.identifier()
-        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, epoch))
+        drawn = self._clock.identifier()
+        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, drawn))
 
     async def changed(self) -> None:
         """Wait for ever: one authority at a time writes to a file."""
@@ -218,14 +221,13 @@ class SqliteStore:
         if self._connection is None:
             raise StoreUnavailableError("the store is closed")
         self._waiting += 1
+        transact = partial(self._transact, mode, work, self._clock.identifier(), anew=anew)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._worker, partial(self._transact, mode, work, anew=anew)
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
         finally:
             self._waiting -= 1
 
-    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T], *, anew: bool) -> T:
+    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T], drawn: str, *, anew: bool) -> T:
         connection = self._connection
         if connection is None:
             raise StoreUnavailableError("the store is closed")
@@ -236,7 +238,11 @@ class SqliteStore:
                 connection.execute("PRAGMA shrink_memory")
             connection.execute(f"BEGIN {mode}")
             try:
+                before = connection.total_changes
+                reached = stopping.begin(connection, self._memory, drawn)
                 outcome = work(connection)
+                if connection.total_changes > before:
+                    reached = stopping.count(connection)
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
@@ -244,20 +250,31 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             self.failures += 1
             raise StoreUnavailableError(str(error)) from error
+        self._memory.learn(*reached)
+        if anew:
+            self._memory.save(synced=True)
         return outcome
 
-    def _open(self) -> None:
+    def _open(self, drawn: str) -> None:
         if self._path is not None:
             _make_private(self._path)
-        connection = _connect(":memory:" if self._path is None else str(self._path))
+            self._memory.load(self._path.with_name(f"memory-of-{self._path.name}.json"))
+        self._connection = connection = _connect(":memory:" if self._path is None else str(self._path))
         try:
-            schema.prepare(connection, str(self._path or MEMORY), self._clock.identifier())
-            stopping.beat(connection)
+            schema.prepare(connection, str(self._path or MEMORY), epochs.after(self._memory.epoch, drawn))
+            remembered = self._memory.epoch
+            self._transact("DEFERRED", stopping.beat, drawn, anew=True)
+            self._memory.compare(remembered)
             self._files = None if self._path is None else Files(self._path)
         except BaseException:
+            self._connection = None
             connection.close()
             raise
-        self._connection = connection
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        connection.close()
+        with suppress(StoreUnavailableError):  # then that of the last heartbeat stands
+            self._memory.save(synced=True)
 
 
 def build(config: Config, *, resolve: Callable[[str], Path], clock: Clock) -> Store:

@@ -1,7 +1,9 @@
 """What the SQLite file promises beyond the contract: permissions, versions, a killed program, a vanished file."""
 
 import asyncio
+import json
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -84,7 +86,7 @@ async def test_everything_acknowledged_survives_kill_9(tmp_path: Path):
 
 
 async def test_the_epoch_lives_in_the_file(tmp_path: Path):
-    """Opened again, the store has the same epoch; a file that was lost begins a new one."""
+    """Opened again, the store has the same epoch; one that was lost begins the one after it, if that is remembered."""
     epochs = []
     for keep in (True, False, True):
         store = build_store(tmp_path, StillClock())
@@ -94,6 +96,7 @@ async def test_the_epoch_lives_in_the_file(tmp_path: Path):
         if not keep:
             (tmp_path / "store/doorward.db").unlink()
     assert epochs[0] == epochs[1] != epochs[2]
+    assert [name[:8] for name in epochs] == ["00000001", "00000001", "00000002"]
 
 
 FIRST_VERSION = """
@@ -190,12 +193,31 @@ async def test_a_file_of_the_third_version_goes_on(tmp_path: Path):
 
 async def test_a_file_of_the_fourth_version_goes_on(tmp_path: Path):
     """It was swept by a date that nobody has noted, so none is too early; from the next sweep on it is noted."""
-    tables = schema._TABLES.replace(", swept REAL NOT NULL DEFAULT 0", "")
+    tables = schema._TABLES.replace(", swept REAL NOT NULL DEFAULT 0, written INTEGER NOT NULL DEFAULT 0", "")
     write_version(4, tmp_path, tables, schema._SECOND, "INSERT INTO store VALUES ('epoch of before')")
     store = await open_again(tmp_path)
     assert await store.look_back(0.0) == ("epoch of before", 0, 0.0)
     await store.purge(NOW, ["acme"])
     assert (await store.look_back(NOW - KEEP_SPENT - 1)).epoch != "epoch of before"
+    await store.close()
+
+
+async def test_a_file_of_the_fifth_version_goes_on(tmp_path: Path):
+    """Its epoch has a name without a number, and nobody remembers it; from the first write on it is known how far it was."""
+    tables = schema._TABLES.replace(", written INTEGER NOT NULL DEFAULT 0", "")
+    write_version(5, tmp_path, tables, schema._SECOND, "INSERT INTO store VALUES ('9abcdef0 of before', 0)")
+    shutil.copyfile(tmp_path / "doorward.db", tmp_path / "kept")
+    for _ in range(2):
+        store = await open_again(tmp_path)
+        assert (await store.beat()).epoch == "9abcdef0 of before"
+        await store.stop("agent", "a", "acme", "operator", 9e9, NOW)
+        await store.revoke_token("unknown", "operator", NOW)
+        await store.close()
+        found = json.loads((tmp_path / "memory-of-doorward.db.json").read_text())
+        assert (found["epoch"], found["count"]) == ("9abcdef0 of before", 1), "what changes nothing does not count"
+    shutil.copyfile(tmp_path / "kept", tmp_path / "doorward.db")
+    store = await open_again(tmp_path)
+    assert (await store.beat()).epoch.startswith("9abcdef1")
     await store.close()
 
 
