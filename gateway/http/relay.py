@@ -114,15 +114,15 @@ class Relay:
             gathered = body if isinstance(body, GatheredBody) else None
             if meter is not None:
                 body = MeteredBody(body, meter, connection)
-            first = connection.take_body(body)
-            if gathered is not None:
-                if not body.done:
-                    await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, partial(_stalled, caller)))
-                first = gathered.whole
-                answer += b"\r\nContent-Length: %d" % len(first)
-            caller.start_answer(answer, first)
+            if gathered is None:  # what has come of the body gets no name here, or it would stay until all of it has passed
+                caller.start_answer(answer, connection.take_body(body))
+            else:
+                connection.take_body(body)
             if not body.done:
                 await connection.rest_of_body(Wait(self._limits.stream_idle_timeout, partial(_stalled, caller)))
+            if gathered is not None:
+                whole = gathered.whole
+                caller.start_answer(answer + b"\r\nContent-Length: %d" % len(whole), whole)
             outcome.ending = "complete"
             reusable = response.keep and caller.body_done and (metered is None or metered.empty)
         finally:

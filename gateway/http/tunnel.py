@@ -43,9 +43,8 @@ async def carry(
     pass without a byte in either direction; there is no total limit. Raises `Interrupted` or `Refusal` if anything else ends
     the tunnel. A caller whose access has ended is told so in a frame, if it is known where one may stand.
     """
-    first = connection.take_body(body)
+    caller.send(b"\r\n".join([*lines, b"\r\n" + connection.take_body(body)]))
     caller.answered = True
-    caller.send(b"\r\n".join([*lines, b"\r\n" + first]))
     caller.start_sending(sender, invite=False)
     try:
         await connection.rest_of_body(Wait(patience, partial(_stood_still, caller)))
