@@ -65,6 +65,8 @@ class Idle:
     def is_closing(self) -> bool:
         return False
 
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
     def pause_reading(self) -> None: ...
 
     resume_reading = close = abort = pause_reading

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 from gateway.errors import Interrupted, Refusal
 from gateway.http.answer import CONTINUE, ENDS, GOES_ON, call_of, problem
@@ -67,7 +67,7 @@ class Downstream(Sender):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.source = peer[0]

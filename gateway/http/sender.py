@@ -16,6 +16,8 @@ CALM: Final = 8
 """How many turns in a row had no more than one sender, when a sender no longer waits for the end of its turn."""
 MOST_PARTS: Final = 16
 """How many small parts of one connection wait for the end of a turn."""
+UNSENT: Final = 0
+"""Bytes that may wait for room in the kernel before the other side is read no more: the least rest of a read keeps it all."""
 
 
 @final
@@ -68,6 +70,11 @@ class Sender(asyncio.Protocol):
     def __init__(self, turn: Turn) -> None:
         self._turn: Final = turn
         self._unsent: Final[list[bytes]] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From now on there is somewhere to send to."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=UNSENT)
 
     def send(self, data: bytes) -> None:
         """Send with everything else of this turn, or at once what is large."""

@@ -17,8 +17,6 @@ GOODBYE: Final = 2.0
 """Seconds for which a connection that we close waits for the other side's close_notify."""
 TELL_EVERY: Final = 10.0
 """Seconds between two lines in the log about handshakes that failed; the second one counts those of the meantime."""
-UNSENT: Final = 64 * 1024
-"""Bytes that may wait to be encrypted before a writer is told to stop: as many as without TLS."""
 
 _log = telemetry.logger("tls")
 
@@ -86,7 +84,7 @@ class TlsDoor:
 
     async def _shake_hands(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
-            line = TlsLine(accepted, self._live.context, protocol, unsent=UNSENT, goodbye=GOODBYE)
+            line = TlsLine(accepted, self._live.context, protocol, goodbye=GOODBYE)
         except OSError:  # it has gone
             accepted.close()
             return

@@ -19,19 +19,14 @@ _AGAIN: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 @final
 class TlsLine(asyncio.Transport):
-    """A transport, once hands were shaken. `unsent` bytes may wait before a writer is told to stop.
-
-    Its end waits `goodbye` seconds for the other side's close_notify.
-    """
+    """A transport, once hands were shaken. Its end waits `goodbye` seconds for the other side's close_notify."""
 
     __slots__ = (
         "_closing", "_descriptor", "_full", "_goodbye", "_loop", "_lost", "_most_unsent", "_own", "_paused", "_peer",
         "_protocol", "_timer", "_tls", "_unsent",
     )  # fmt: skip
 
-    def __init__(
-        self, accepted: socket.socket, context: ssl.SSLContext, protocol: asyncio.Protocol, *, unsent: int, goodbye: float
-    ) -> None:
+    def __init__(self, accepted: socket.socket, context: ssl.SSLContext, protocol: asyncio.Protocol, *, goodbye: float) -> None:
         """The socket is this line's from now on. Raises `OSError` if the client has gone already."""
         super().__init__()
         accepted.settimeout(0)
@@ -42,7 +37,7 @@ class TlsLine(asyncio.Transport):
         self._descriptor: Final = self._tls.fileno()
         self._loop: Final = asyncio.get_running_loop()
         self._protocol: Final = protocol
-        self._most_unsent: Final = unsent
+        self._most_unsent = 0
         self._goodbye: Final = goodbye
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = bytearray()
@@ -120,6 +115,10 @@ class TlsLine(asyncio.Transport):
         if self._paused and not self._closing:
             self._paused = False
             self._loop.add_reader(self._descriptor, self._read)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:  # noqa: ARG002 it goes on at 0
+        """See `asyncio.WriteTransport`."""
+        self._most_unsent = high or 0
 
     def get_write_buffer_size(self) -> int:
         """See `asyncio.WriteTransport`."""

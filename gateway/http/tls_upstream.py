@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast, final
 
-from gateway.http.tls_door import GOODBYE, UNSENT
+from gateway.http.sender import UNSENT
+from gateway.http.tls_door import GOODBYE
 from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
@@ -30,7 +31,8 @@ async def connect_securely(
     )
     if transport is None or transport.is_closing():
         raise ConnectionResetError
-    transport.set_write_buffer_limits(high=UNSENT)
+    tcp.set_write_buffer_limits(high=UNSENT)
+    transport.set_write_buffer_limits(high=UNSENT + 1)  # TLS stops a writer at the limit, TCP beyond it
     connection = make()
     transport.set_protocol(connection)
     connection.secured(transport, tcp, live, context)

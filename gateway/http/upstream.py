@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Final, cast, final
+from typing import Final, final
 
 from gateway.errors import Refusal
 from gateway.http.body import Body, ClosedBody
@@ -76,7 +76,8 @@ class UpstreamConnection(Sender):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upstream has accepted."""
-        self._transport = self._tcp = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+        self._tcp = self._transport
 
     def secured(self, transport: asyncio.Transport, tcp: asyncio.Transport, live: LiveContext, context: ssl.SSLContext) -> None:
         """The same over TLS: `transport` encrypts for `tcp`, by the `context` that `live` had when it was dialled."""

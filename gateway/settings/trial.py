@@ -118,6 +118,9 @@ class _Nowhere(asyncio.Transport):
         """Take nothing more."""
         self._closed = True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing ever waits here."""
+
     def write(self, data: Any) -> None:
         """Lose it."""
 

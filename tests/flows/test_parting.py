@@ -73,7 +73,7 @@ async def test_what_is_sent_beyond_the_last_request_costs_no_answer(house: Build
 
 
 async def nearly_read(door: House) -> tuple[RawClient, int]:
-    """A client that has read so much that the gateway has nothing left to fetch, and how much that was."""
+    """A client that reads until the gateway has nothing left to fetch, and then no more; and how much it has read."""
     client = await slow_client(door)
     await client.send(get("/api/items", await door.token(), "items.read", "Connection: close"))
     await until(lambda: door.doorward.listener.connections)
@@ -82,6 +82,7 @@ async def nearly_read(door: House) -> tuple[RawClient, int]:
     read = 0
     while connection._lingering is None:
         read += len(await client.reader.read(8192))
+    client.writer.transport.pause_reading()
     assert connection._transport.get_write_buffer_size()
     return client, read
 
@@ -91,6 +92,7 @@ async def test_an_answer_outlasts_the_time_for_which_surplus_is_read(house: Buil
     door = await house(answer_much)
     client, read = await nearly_read(door)
     pass_seconds(door, 10)
+    client.writer.transport.resume_reading()
     while piece := await asyncio.wait_for(client.reader.read(1 << 20), 10):
         read += len(piece)
     assert read > LARGE

@@ -9,7 +9,7 @@ from gateway.http.deadlines import Sweep
 from gateway.http.downstream import Downstream
 from gateway.http.house import House
 from gateway.http.limits import Limits
-from gateway.http.sender import CALM, LARGE, MOST_PARTS, Sender, Turn
+from gateway.http.sender import CALM, LARGE, MOST_PARTS, UNSENT, Sender, Turn
 from gateway.http.waiting import Wait
 
 
@@ -37,6 +37,9 @@ class Wire:
 
     def can_write_eof(self) -> bool:
         return False
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high == UNSENT
 
 
 class Ends:

@@ -45,7 +45,7 @@ class Answering(asyncio.Protocol):
 
 async def connect(context):
     near, far = socket.create_connection(listening.getsockname()), listening.accept()[0]
-    line = TlsLine(far, context, Answering(), unsent=65536, goodbye=1.0)
+    line = TlsLine(far, context, Answering(), goodbye=1.0)
     tls = asking.wrap_socket(near, server_hostname="x.test", do_handshake_on_connect=False)
     await asyncio.gather(line.shake_hands(), asyncio.to_thread(ask, tls))
     return line, tls
@@ -99,7 +99,7 @@ async def connected(folder: Path) -> tuple[TlsLine, Recording, ssl.SSLSocket]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         near, far = socket.create_connection(listening.getsockname()), listening.accept()[0]
     protocol = Recording()
-    line = TlsLine(far, context, protocol, unsent=65536, goodbye=0.5)
+    line = TlsLine(far, context, protocol, goodbye=0.5)
     asking = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     tls = asking.wrap_socket(near, server_hostname="x.test", do_handshake_on_connect=False, suppress_ragged_eofs=False)
     await asyncio.gather(line.shake_hands(), asyncio.to_thread(tls.do_handshake))
