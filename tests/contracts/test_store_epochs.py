@@ -42,13 +42,12 @@ async def sweep_too_late(store: Store) -> None:
 
 
 async def test_a_new_epoch_comes_after_the_one_that_it_ends(store: Store):
-    """Whatever ended it; and of two that began after the same one neither is the other."""
+    """Whatever ended it."""
     first = await store.beat()
     second = await store.begin_epoch(first.epoch, first.seq + 1)
     await sweep_too_late(store)
     names = [first.epoch, second.epoch, (await store.beat()).epoch]
     assert [epochs.number(name) for name in names] == [1, 2, 3]
-    assert len({name[8:] for name in names}) == 3
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "restarted"])

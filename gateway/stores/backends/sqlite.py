@@ -67,13 +67,16 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._files: Files | None = None
         self._memory = Memory()
+        self._drawn = ""
+        """The rest of the names of epochs that begin since the file was opened; no two of them have one number."""
         self._waiting = 0
 
     async def open(self) -> None:
         """Make the file, readable by its owner alone, or check that it is a store of this version."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._worker, self._open, self._clock.identifier())
+            self._drawn = self._clock.identifier()
+            await loop.run_in_executor(self._worker, self._open)
         except (sqlite3.Error, OSError, StoreUnavailableError) as error:
             raise DoorwardError(
                 f"the store {self._path} cannot be used ({error}); check the path and its permissions"
@@ -144,16 +147,14 @@ class SqliteStore:
 
     async def begin_epoch(self, lost: str, seen: int) -> Beat:
         """See `Store.begin_epoch`."""
-        drawn = self._clock.identifier()
-        return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, drawn))
+        return await self._urgent("IMMEDIATE", lambda file: stopping.begin_epoch(file, lost, seen, self._drawn))
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
         found = await self.beat()
         if found.horizon <= now:
             return found
-        drawn = self._clock.identifier()
-        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, drawn))
+        return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, self._drawn))
 
     async def changed(self) -> None:
         """Wait for ever: one authority at a time writes to a file."""
@@ -221,13 +222,14 @@ class SqliteStore:
         if self._connection is None:
             raise StoreUnavailableError("the store is closed")
         self._waiting += 1
-        transact = partial(self._transact, mode, work, self._clock.identifier(), anew=anew)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._worker, partial(self._transact, mode, work, anew=anew)
+            )
         finally:
             self._waiting -= 1
 
-    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T], drawn: str, *, anew: bool) -> T:
+    def _transact(self, mode: str, work: Callable[[sqlite3.Connection], T], *, anew: bool) -> T:
         connection = self._connection
         if connection is None:
             raise StoreUnavailableError("the store is closed")
@@ -239,7 +241,7 @@ class SqliteStore:
             connection.execute(f"BEGIN {mode}")
             try:
                 before = connection.total_changes
-                reached = stopping.begin(connection, self._memory, drawn)
+                reached = stopping.begin(connection, self._memory, self._drawn)
                 outcome = work(connection)
                 if connection.total_changes > before:
                     reached = stopping.count(connection)
@@ -255,15 +257,15 @@ class SqliteStore:
             self._memory.save(synced=True)
         return outcome
 
-    def _open(self, drawn: str) -> None:
+    def _open(self) -> None:
         if self._path is not None:
             _make_private(self._path)
             self._memory.load(self._path.with_name(f"memory-of-{self._path.name}.json"))
         self._connection = connection = _connect(":memory:" if self._path is None else str(self._path))
         try:
-            schema.prepare(connection, str(self._path or MEMORY), epochs.after(self._memory.epoch, drawn))
+            schema.prepare(connection, str(self._path or MEMORY), epochs.after(self._memory.epoch, self._drawn))
             remembered = self._memory.epoch
-            self._transact("DEFERRED", stopping.beat, drawn, anew=True)
+            self._transact("DEFERRED", stopping.beat, anew=True)
             self._memory.compare(remembered)
             self._files = None if self._path is None else Files(self._path)
         except BaseException:
