@@ -53,7 +53,8 @@ class Endings:
         try:
             await self._feed.publish(revocation, epoch)
         finally:
-            self._feed.renewed(task.id, 0.0)  # it could be the very token that keeps open what an older one has opened
+            if revocation.until > now:  # it could be the very token that keeps open what an older one has opened
+                self._feed.renewed(task.id, 0.0)
             if revocation.time == now:
                 self._record(revocation, task, by)
 

@@ -139,16 +139,17 @@ def _arguments(asked: Asked) -> Mapping[str, Any]:
 
 _Fact = Callable[[Asked], object]
 
+# Expressions read dictionaries, and no view of one that nobody may change.
 _KNOWN: Final[Mapping[str, tuple[Type, _Fact]]] = {
     "agent.id": (STRING, lambda asked: asked.principal.agent),
     "agent.trust_domain": (STRING, _trust_domain),
-    THERE[AGENT_CLAIMS]: (CLAIMS, lambda asked: asked.principal.claims.there),
+    THERE[AGENT_CLAIMS]: (CLAIMS, lambda asked: dict(asked.principal.claims.there)),
     HAD[AGENT_CLAIMS]: (FLAGS, lambda asked: asked.principal.claims.had),
     "subject.id": (STRING, lambda asked: asked.principal.subject),
-    THERE[SUBJECT_CLAIMS]: (CLAIMS, lambda asked: asked.principal.subject_claims.there),
+    THERE[SUBJECT_CLAIMS]: (CLAIMS, lambda asked: dict(asked.principal.subject_claims.there)),
     HAD[SUBJECT_CLAIMS]: (FLAGS, lambda asked: asked.principal.subject_claims.had),
     "task.id": (STRING, lambda asked: asked.principal.task),
-    "task.params": (TEXTS, lambda asked: asked.principal.params),
+    "task.params": (TEXTS, lambda asked: dict(asked.principal.params)),
     "task.age": (DURATION, _age),
     "task.labels": (WORDS, lambda asked: sorted(asked.learnt.labels)),
     "task.requests": (NUMBER, _requests),

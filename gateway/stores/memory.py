@@ -46,6 +46,9 @@ class Memory:
                 pass
             except (OSError, ValueError, KeyError, TypeError):
                 raise StoreUnavailableError(f"what is remembered of it in {file} cannot be read; remove that file") from None
+            for draft in file.parent.glob(f"{file.name}.*"):  # that a kill has left
+                with suppress(OSError):
+                    draft.unlink()
         self.file, self._saved = file, (self.name, self.epoch, self.count)
 
     def save(self, *, synced: bool = False) -> None:

@@ -170,6 +170,10 @@ async def test_what_is_remembered_is_private_and_whole(kept: KeptStore):
     file = kept.memory()
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(file.parent.glob(f"{file.name}.*")) == [], "no draft is left"
+    file.with_name(f"{file.name}.killed").touch()
+    store = await opened(kept)
+    assert list(file.parent.glob(f"{file.name}.*")) == [], "nor one that a kill has left"
+    await store.close()
     file.write_text("{")
     store = kept.build()
     with pytest.raises(DoorwardError, match=file.name):

@@ -9,6 +9,10 @@ from test_reload import change, status
 
 from gateway.cli.main import main
 
+WITHOUT_A_CUSTOMER = """intents: ["items.*"]
+    when: "!has(task.params.customer)"
+    start: {by: ["spiffe://flows.test/agent"]}"""
+
 
 async def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     """Exit status, output and error of one command, in a thread, for the house is served by this one."""
@@ -90,3 +94,13 @@ async def test_an_operator_confirms(house: Build, capsys: pytest.CaptureFixture[
     assert await status(door, token) == 401
     done, out, _ = await typed(capsys, "reload", "--json", *config)
     assert json.loads(out.splitlines()[-1])["changed"] == {"added": [], "removed": [], "changed": []}
+
+
+async def test_a_condition_on_what_a_task_lacks_is_foreseen(house: Build, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan knows no task, so it judges as for one without params; that such a one is allowed is no change."""
+    door = await house()
+    files = edited(door, 'intents: ["items.*"]', WITHOUT_A_CUSTOMER)
+    _, out, err = await typed(capsys, "plan", "--offline", *files)
+    assert err == ""
+    told = "spiffe://flows.test/agent items.write, POST /items: allowed by 'the agent reads and writes' -> "
+    assert f"{told}allowed by 'the agent reads and writes'; 'the agent reads and writes' when !has(task.params.customer)" in out

@@ -165,6 +165,7 @@ async def test_what_looks_expired_is_revoked_all_the_same(authority: Authority, 
     for _ in range(2):
         await authority.tasks.revoke_token(issued.token, AGENT)
     assert [mark[:6] for _, _, mark in gateway.of("revoked")] == ["token:"]
+    assert gateway.of("renewed") == [], "what a later token keeps open goes on"
     clock.seconds -= 300
     assert await authority.tasks.live_token(issued.token) is None
 
