@@ -239,8 +239,10 @@ class Feed:
 
     async def _look_back(self) -> Beat:
         """No gateway may take a token whose end the store has forgotten."""
-        found = await self._store.beat()
-        beat = await self._store.look_back(self._clock.date())
+        found, date = await self._store.beat(), self._clock.date()
+        if found.horizon <= date:
+            return found
+        beat = await self._store.look_back(date)
         if beat.epoch != found.epoch:
             _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
         return beat

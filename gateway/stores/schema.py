@@ -79,9 +79,10 @@ _EARLIER: Final = (f"{_FROM_FIRST};{_SECOND}", _FROM_SECOND, _FROM_THIRD, _FROM_
 """What makes of each version the one after it, from the first on."""
 
 
-def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
+def prepare(file: sqlite3.Connection, name: str, epoch: str, *, known: bool) -> None:
     """Make the tables of an empty file under a new epoch, or check and bring up to date those of an existing one.
 
+    If a later one is `known` to have stood in its place, an earlier one was put back, and begins the new epoch as well.
     Raises `DoorwardError`.
     """
     try:
@@ -95,23 +96,22 @@ def prepare(file: sqlite3.Connection, name: str, epoch: str) -> None:
             raise DoorwardError(f"the store {name} is no database of Doorward; name another path") from None
         raise
     if application == 0 and tables == 0:
-        _make(file, _TABLES + ";" + _SECOND, epoch)
+        _make(file, f"{_TABLES};{_SECOND}", "INSERT INTO store (epoch) VALUES (?)", epoch)
     elif application != _APPLICATION:
         raise DoorwardError(f"the store {name} is the database of another program; name another path")
     elif 1 <= version < _VERSION:
-        _make(file, ";".join(_EARLIER[version - 1 :]))
+        _make(file, ";".join(_EARLIER[version - 1 :]), "UPDATE store SET epoch = ? WHERE ?", epoch, known)
     elif version != _VERSION:
         raise DoorwardError(f"the store {name} was written by another version of Doorward; use that version or another path")
 
 
-def _make(file: sqlite3.Connection, statements: str, epoch: str | None = None) -> None:
-    """All of it, or after a kill nothing of it."""
+def _make(file: sqlite3.Connection, statements: str, last: str, *values: object) -> None:
+    """All of it, or after a kill nothing of it. The `last` statement is given the values."""
     file.execute("BEGIN IMMEDIATE")
     try:
         for statement in statements.split(";"):
             file.execute(statement)
-        if epoch is not None:
-            file.execute("INSERT INTO store (epoch) VALUES (?)", (epoch,))
+        file.execute(last, values)
         file.execute(f"PRAGMA application_id = {_APPLICATION}")
         file.execute(f"PRAGMA user_version = {_VERSION}")
         file.execute("COMMIT")

@@ -190,7 +190,7 @@ class Beat(NamedTuple):
 
     epoch: str
     seq: int
-    swept: float = 0.0
+    swept: float
 
     @property
     def horizon(self) -> float:

@@ -59,7 +59,7 @@ class KeptFile:
     def empty(self) -> None:
         new = self._folder / "new.db"
         with closing(sqlite3.connect(new, isolation_level=None)) as file:
-            schema.prepare(file, "new", epochs.after("", "e" * 32))
+            schema.prepare(file, "new", epochs.after("", "e" * 32), known=False)
         _copy(new, self.file)
 
     def memory(self, _name: str = "authority", /) -> Path:

@@ -151,9 +151,6 @@ class SqliteStore:
 
     async def look_back(self, now: float) -> Beat:
         """See `Store.look_back`."""
-        found = await self.beat()
-        if found.horizon <= now:
-            return found
         return await self._urgent("IMMEDIATE", lambda file: stopping.look_back(file, now, self._drawn))
 
     async def changed(self) -> None:
@@ -263,8 +260,9 @@ class SqliteStore:
             self._memory.load(self._path.with_name(f"memory-of-{self._path.name}.json"))
         self._connection = connection = _connect(":memory:" if self._path is None else str(self._path))
         try:
-            schema.prepare(connection, str(self._path or MEMORY), epochs.after(self._memory.epoch, self._drawn))
             remembered = self._memory.epoch
+            epoch = epochs.after(remembered, self._drawn)
+            schema.prepare(connection, str(self._path or MEMORY), epoch, known=remembered != "")
             self._transact("DEFERRED", stopping.beat, anew=True)
             self._memory.compare(remembered)
             self._files = None if self._path is None else Files(self._path)

@@ -51,6 +51,12 @@ def waiting(connections: Iterable[Downstream | UpstreamConnection]) -> bool:
     return any(each._transport.get_write_buffer_size() for each in connections)
 
 
+def check_that_one_read_waits(sender: Downstream | UpstreamConnection) -> None:
+    """The transport has the rest of no more than one read, and the sender itself has nothing."""
+    assert not sender._unsent
+    assert 0 < sender._transport.get_write_buffer_size() <= READ + RECORD
+
+
 def sides(door: House) -> tuple[Downstream, UpstreamConnection]:
     """Both ends of the one exchange that is under way."""
     (caller,), (connection,) = door.doorward.listener.connections, door.doorward.pool._open
@@ -97,8 +103,7 @@ async def test_a_client_that_does_not_read_leaves_one_read_here(
     caller, connection = sides(door)
     assert caller.full
     assert not connection._tcp.is_reading()
-    assert not caller._unsent
-    assert 0 < caller._transport.get_write_buffer_size() <= READ + RECORD
+    check_that_one_read_waits(caller)
     client.writer.transport.resume_reading()
     assert len((await client.answer()).body) == BODY
 
@@ -127,8 +132,7 @@ async def test_an_upstream_that_does_not_read_leaves_one_read_here(
     caller, connection = sides(door)
     assert connection._congested
     assert not caller._transport.is_reading()
-    assert not connection._unsent
-    assert 0 < connection._transport.get_write_buffer_size() <= READ + RECORD
+    check_that_one_read_waits(connection)
     if connection._tcp is not connection._transport:
         assert 0 < connection._tcp.get_write_buffer_size() <= READ + RECORD
     goes_on.set()

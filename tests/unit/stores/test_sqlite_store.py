@@ -16,7 +16,7 @@ import pytest
 from fakes.authority import NOW, StillClock, build_store, first_token, task_row
 
 from gateway.errors import DoorwardError
-from gateway.stores import schema, transactions
+from gateway.stores import epochs, schema, transactions
 from gateway.stores.backends import sqlite
 from gateway.stores.store import KEEP_SPENT, Above, IssuedToken, Store, StoreUnavailableError
 
@@ -218,6 +218,17 @@ async def test_a_file_of_the_fifth_version_goes_on(tmp_path: Path):
     shutil.copyfile(tmp_path / "kept", tmp_path / "doorward.db")
     store = await open_again(tmp_path)
     assert (await store.beat()).epoch.startswith("9abcdef1")
+    await store.close()
+
+
+async def test_a_file_of_an_earlier_version_that_is_put_back_begins_a_new_epoch(tmp_path: Path):
+    """A later one stood in its place. The names of its epochs tell no order: this one only looks like a later epoch."""
+    tables = schema._TABLES.replace(", written INTEGER NOT NULL DEFAULT 0", "")
+    write_version(5, tmp_path, tables, schema._SECOND, "INSERT INTO store VALUES ('f0f0f0f0 of before', 0)")
+    remembered = {"name": "", "epoch": "10101010 of later", "count": 0}
+    (tmp_path / "memory-of-doorward.db.json").write_text(json.dumps(remembered))
+    store = await open_again(tmp_path)
+    assert epochs.number((await store.beat()).epoch) == 0x10101011
     await store.close()
 
 
