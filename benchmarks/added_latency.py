@@ -17,7 +17,9 @@ def ask(peer: Peer, seconds: int) -> Figures:
     }  # fmt: skip
     words = ["taskset", "-c", peer.scene.load_core, *peer.scene.program("open_loop")]
     before = peer.cpu_seconds()
-    done = subprocess.run(words, input=json.dumps(order) + "\n", capture_output=True, text=True, check=True)
+    done = subprocess.run(words, input=json.dumps(order) + "\n", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{peer.name} could not be asked at a fixed rate: {done.stderr}")
     figures = json.loads(done.stdout)
     return {**figures, "cpu_us": round((peer.cpu_seconds() - before) / figures["requests"] * 1e6, 1)}
 

@@ -161,6 +161,9 @@ class Principal:
         self.subject_claims: Final = subject_claims
         self.issuer: Final = issuer
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 Current = NewType("Current", Principal)
 """A principal whose token was found unexpired, unrevoked and of this epoch for the very request that it came with."""

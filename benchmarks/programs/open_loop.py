@@ -94,6 +94,8 @@ class Load:
 
 
 def figures_of(load: Load, generator: float) -> dict:
+    if not load.ages:
+        sys.exit(f"nothing was answered; {load.failed} connections were lost, {len(load.waiting)} requests wait for one")
     ages, lags = sorted(load.ages), sorted(load.lags)
     return {
         "requests": len(ages),

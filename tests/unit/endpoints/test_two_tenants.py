@@ -157,6 +157,8 @@ async def test_operators_neither_see_nor_lift_what_another_tenant_has_stopped(bo
 async def test_what_is_over_in_another_tenant_is_left_to_its_authority(both: tuple[World, World]):
     """Neither its tasks nor its stops are swept here, and their end is in the log of their own authority."""
     acme, globex = both
+    for each in both:  # the sweeps with which they start are over then, and see no later time
+        await each.authority.endings.expire()
     await opened(globex)
     await globex.authority.stops.stop(AN_AGENT, "spiffe://globex.example/x", "operator", acme.clock.now() + 60, by="bob")
     acme.clock.seconds += 40_000
