@@ -37,12 +37,12 @@ async def handle_request(now: Snapshot, caller: Downstream) -> None:
         use = record.use = await read_intent(head, upstream, caller, now.intents)  # 4
         if use is not head.use:  # it was read from a body, and waited for that
             still_good(bearer, now.standing)
-        learnt = await _learnt(now, bearer, use, caller) if use.reads_labels or now.policy.counting else UNLEARNT
+        learnt = await _learnt(now, record, bearer, use, caller) if use.reads_labels or now.policy.counting else UNLEARNT
         permit = decide(now.policy, principal, use, upstream, head, caller.source, now.standing.clock, learnt)  # 5
         now.admission.permitted.keep(head)
         with spend(permit, upstream, now.leases) as owed:  # 6
             if owed is not None:
-                await owed.pay(caller)  # waits for a lease where one is short
+                await record.waiting_for(owed.pay(caller))  # waits for a lease where one is short
                 still_good(bearer, now.standing)
             record.decided(permit)  # 7, before any secret is touched
             if use.adds or use.durable:
@@ -83,12 +83,13 @@ def _of_bearer(now: Snapshot, bearer: Principal, upstream: Upstream, record: Rec
     return now.tenants[bearer.tenant]
 
 
-async def _learnt(now: Snapshot, bearer: Principal, use: Use, caller: Downstream) -> Learnt:
+async def _learnt(now: Snapshot, record: Record, bearer: Principal, use: Use, caller: Downstream) -> Learnt:
     """What rules can ask of the task: its labels, and how many requests it has made. Waits for the authority."""
-    labels = await now.leases.labels.of(bearer.task, caller) if use.reads_labels else NO_LABELS
-    requests = None
+    labels, requests = NO_LABELS, None
+    if use.reads_labels:
+        labels = await record.waiting_for(now.leases.labels.of(bearer.task, caller))
     if now.policy.view(bearer.agent).counts:
-        requests = await now.leases.requests.before(bearer, len(use.operation.parts) or 1, caller)
+        requests = await record.waiting_for(now.leases.requests.before(bearer, len(use.operation.parts) or 1, caller))
     still_good(bearer, now.standing)
     return Learnt(labels, requests)
 

@@ -105,7 +105,7 @@ class Members:
         declared = use.declared
         coverage = permit.intent
         upstream = permit.upstream
-        observed = coverage.intent if len(use.observed) == 1 else tuple([each.intent for each in use.observed])
+        observed = use.observed[0].intent if len(use.observed) == 1 else tuple([each.intent for each in use.observed])
         key = (coverage.intent, coverage.touches, observed, upstream.name, upstream.credential, permit.grant, permit.policy,
                permit.code, None if declared is None else declared.name)  # fmt: skip
         pieces = self._decided.get(key)

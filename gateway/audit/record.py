@@ -1,6 +1,7 @@
 """The two records of one exchange, and that they are written exactly once; knows nothing of files."""
 
-from typing import Any, Final, Protocol, final
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol, TypeVar, final
 
 from gateway.audit.book import Book
 from gateway.audit.facts import Credential, Head
@@ -10,9 +11,13 @@ from gateway.errors import Refusal
 from gateway.http.waiting import Wait
 from gateway.model import Outcome, Permit, Principal, Upstream, Use
 
+T = TypeVar("T")
+
 SYNCED_WITHIN: Final = 10.0
 """Seconds for which a request of high risk waits for the disk."""
 _TRACE_DIGITS: Final = 32
+_DEAD: Final = frozenset(("token_expired", "token_invalid", "token_revoked", "proof_missing", "proof_invalid"))
+"""What is said of tokens that are whose they say, and open nothing: whoever finds one is a stranger."""
 
 
 class Caller(Protocol):
@@ -74,9 +79,24 @@ class Record:
 
     def reserve(self) -> None:
         """Reserve room for both records. Raises `Refusal("audit_unavailable")` if there is none."""
-        if not self._book.reserve(OPENING + CLOSING):
+        if not self._has_room():
             raise Refusal("audit_unavailable")
-        self._held = OPENING + CLOSING
+
+    async def waiting_for(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Wait for an answer before anything is decided; others have use for the room meanwhile.
+
+        Raises `Refusal("audit_unavailable")` if there is none left when the answer is here.
+        """
+        self._book.release(self._held)
+        self._held = 0
+        try:
+            found = await answer
+        except BaseException:
+            if not self._has_room():
+                self._book.missed(Refusal("audit_unavailable"))
+            raise
+        self.reserve()
+        return found
 
     def decided(self, permit: Permit) -> None:
         """Write the request record of what may go on; from here on it survives the death of the process."""
@@ -121,10 +141,15 @@ class Record:
             self._book.release(self._held)
             self._held = 0
 
+    def _has_room(self) -> bool:
+        if self._book.reserve(OPENING + CLOSING):
+            self._held = OPENING + CLOSING
+        return self._held > 0
+
     def _counted(self, code: str) -> bool:
         """Whether this is one of too many for a stranger, and was counted instead of being recorded."""
         book = self._book
-        if self.principal is not None:
+        if self.principal is not None and code not in _DEAD:
             return False
         clock = book.clock
         return book.flood.takes(self.source, code, steady=clock.steady(), now=clock.now())

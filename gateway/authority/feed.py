@@ -97,6 +97,8 @@ class Feed:
         """The epoch of the store when it was read last; each token carries it, so that it dies with the store's memory."""
         self._told = ""
         """The epoch of the last heartbeat."""
+        self._explained = ""
+        """The last epoch of which the log says why it began."""
         self._renewals = Renewals()
         self.stops: Final = KeptStops(store, clock)
 
@@ -244,6 +246,7 @@ class Feed:
             return found
         beat = await self._store.look_back(date)
         if beat.epoch != found.epoch:
+            self._explained = beat.epoch
             _log.error("epoch_began", epoch=beat.epoch, lost=found.epoch, reason="the store was swept by a later date")
         return beat
 
@@ -294,7 +297,8 @@ class Feed:
             changes = await self.stops.put_back(beat.epoch)
             found = await self._store.beat()
             if epoch == self.epoch and found.epoch == beat.epoch and changes == self.stops.changes:
-                _log.error("epoch_began", epoch=found.epoch, lost=epoch)
+                if found.epoch != self._explained:
+                    _log.error("epoch_began", epoch=found.epoch, lost=epoch)
                 self.epoch, self._seq, self._horizon = found.epoch, 0, found.horizon
                 self._lately.clear()
                 return found

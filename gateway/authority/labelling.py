@@ -51,11 +51,12 @@ class Families(Protocol):
 class _Adding:
     """A label that is on its way to everybody; `awaited` are the numbers of what was told and not heard yet."""
 
-    __slots__ = ("awaited", "deadline", "gateway", "reply")
+    __slots__ = ("awaited", "deadline", "family", "gateway", "question")
 
-    def __init__(self, gateway: str, reply: Labelled, deadline: float) -> None:
+    def __init__(self, gateway: str, question: Learn | Mark, family: "_Family", deadline: float) -> None:
         self.gateway: Final = gateway
-        self.reply: Final = reply
+        self.question: Final = question
+        self.family: Final = family
         self.deadline: Final = deadline
         self.awaited: Final[set[int]] = set()
 
@@ -64,11 +65,13 @@ class _Adding:
 class _Family:
     """Which gateways know which of its tasks; `ends` is when the last of them is over, in Unix seconds."""
 
-    __slots__ = ("ends", "known", "tenant")
+    __slots__ = ("ends", "known", "labels", "tenant")
 
     def __init__(self, tenant: str) -> None:
         self.tenant: Final = tenant
         self.ends = 0.0
+        self.labels = ""
+        """All that it carries by what was read last, as gateways are told."""
         self.known: Final[dict[str, set[str]]] = {}
 
 
@@ -136,29 +139,34 @@ class Labelling:
                 self._record(family.tenant, event.task, new)
         except TaskUnknownError:
             return
-        reply = Labelled(event.number, event.task, " ".join(sorted(labels)), int(self._store.alone))
-        adding = _Adding(gateway, reply, self._clock.boot() + self._life)
+        family.labels = " ".join(sorted(labels))
+        adding = _Adding(gateway, event, family, self._clock.boot() + self._life)
         if isinstance(event, Mark):
             for other, tasks in family.known.items():
                 for task in tasks:
                     if (other, task) != (gateway, event.task):
                         self._tell_of(other, task, adding, lines)
         if not adding.awaited:
-            self._tell(gateway, reply)
+            self._reply(adding)
+
+    def _reply(self, adding: _Adding) -> None:
+        """With all that was added while this waited: a gateway may have been told of that before it knew the task."""
+        question = adding.question
+        self._tell(adding.gateway, Labelled(question.number, question.task, adding.family.labels, int(self._store.alone)))
 
     def _tell_of(self, gateway: str, task: str, adding: _Adding, lines: Container[str]) -> None:
         self._number += 1
         adding.awaited.add(self._number)
         self._told[self._number] = (gateway, adding)
         if gateway in lines:
-            self._tell(gateway, Told(self._number, task, adding.reply.labels))
+            self._tell(gateway, Told(self._number, task, adding.family.labels))
 
     def _heard(self, number: int) -> None:
         _, adding = self._told.pop(number, ("", None))
         if adding is not None:
             adding.awaited.discard(number)
             if not adding.awaited:
-                self._tell(adding.gateway, adding.reply)
+                self._reply(adding)
 
     async def _family(self, task: str) -> _Family | None:
         """The family of a task; None if there is no such task, or no room for another family."""

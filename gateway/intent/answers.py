@@ -114,7 +114,9 @@ class McpAnswers:
         """A name of the upstream as the caller may know it."""
         sealed = self._seal.close(name, purpose, self._principal, self._upstream)
         if sealed is None:
-            raise Refusal("upstream_failed", "The upstream gave a name to a session or an event that is too long.")
+            raise Refusal(
+                "upstream_failed", "The upstream gave a name to a session or an event that is too long or fits no header."
+            )
         return sealed
 
     def _sealed_line(self, line: bytes) -> bytes:

@@ -18,6 +18,8 @@ LONGEST_NAME: Final = 2048
 """The longest name of an upstream that is sealed, in bytes."""
 KEY_BYTES: Final = 32
 
+_NAME: Final = re.compile(rb"[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?").fullmatch
+"""A field value (RFC 9110 §5.5)."""
 _SEALED: Final = re.compile(rb"[A-Za-z0-9_-]{22,2816}").fullmatch
 
 
@@ -35,8 +37,8 @@ class Seal:
         return "<Seal>"
 
     def close(self, name: bytes, purpose: bytes, principal: Principal, upstream: Upstream) -> bytes | None:
-        """The name as this caller may know it; None for one that is too long to be one."""
-        if not name or len(name) > LONGEST_NAME:
+        """The name as this caller may know it; None for one that is too long, or could come back in no header."""
+        if len(name) > LONGEST_NAME or _NAME(name) is None:
             return None
         sealed = self._cipher.encrypt(name, _bound_to(purpose, principal, upstream))
         return _text(sealed)

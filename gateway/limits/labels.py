@@ -78,14 +78,13 @@ class TaskLabels:
             self._say(Heard(reply.number))
             return
         asked = self._asked.get(reply.number)
-        if asked is None:
-            return
-        if reply.lasts:
-            if len(self.known) >= MOST_TASKS:
+        if reply.lasts and (asked is not None or reply.task in self.known):
+            if reply.task not in self.known and len(self.known) >= MOST_TASKS:
                 del self.known[next(iter(self.known))]
             self.known[reply.task] = labels
-        asked.labels = labels
-        asked.caller.resume(asked.wait, None)
+        if asked is not None:
+            asked.labels = labels
+            asked.caller.resume(asked.wait, None)
 
     def restate(self) -> None:
         """The line was cut and is whole again: what was said meanwhile is not known, so everything is asked for anew."""

@@ -202,9 +202,18 @@ class Leases:
     # Between them.
 
     def _follow(self, account: Account, limit: Limit) -> None:
-        """The limit may come from another snapshot than before; the count under its key goes on."""
+        """The limit may come from another snapshot than before; the count under its key goes on.
+
+        What was lent by a greater limit goes back, as does what an answer that is under way brings.
+        """
         former, account.limit = account.limit, limit
-        if limit.kind == CONCURRENT and limit.most < former.most and account.held > limit.most:
+        if limit.most >= former.most:
+            return
+        if limit.kind != CONCURRENT:
+            if account.left > 0 and limit.kind != RATE:
+                self._give_back(account)
+            account.left = 0
+        elif account.held > limit.most:
             account.lend(limit.most, account.drawn, math.inf, self._clock.boot())
             self._forget_wish(account)
             self._say(Hold(limit.key, limit.most, account.held))
@@ -223,6 +232,11 @@ class Leases:
             return
         account.asked = 0
         boot = self._clock.boot()
+        if wish.kind != CONCURRENT and wish.most > account.limit.most:
+            self._say(Back(wish.key, answer.drawn, answer.amount))
+            if account.waiting:
+                self._wish(account, account.need, boot)
+            return
         before = account.held
         if answer.amount or wish.kind == CONCURRENT:
             account.lend(answer.amount, answer.drawn, sent + answer.lasts if answer.lasts else math.inf, boot)

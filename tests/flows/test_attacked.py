@@ -131,6 +131,26 @@ async def test_a_flood_of_strangers_is_counted(house: Build) -> None:
     assert sum(record["codes"]["token_missing"] for record in counted) + len(strangers) == 1000
 
 
+async def test_a_flood_with_a_token_that_has_ended_is_counted(house: Build) -> None:
+    """Whoever finds one in a ticket is a stranger: some requests are attributed to its task, and the others counted."""
+    door = await house()
+    issued = await door.issue("items.read")
+    assert await door.tell(f"/tasks/{issued['task']}/complete") == 200
+    client = await door.connect()
+    began = door.clock.steady()
+    for _ in range(20):
+        await client.send(get("/api/items", issued["access_token"]) * 50)
+        for _ in range(50):
+            assert (await client.answer()).status == 401
+    took = door.clock.steady() - began
+    await door.stop()
+    requests, responses = door.exchanges()
+    assert {(record["code"], record["task"]) for record in requests} == {("token_revoked", issued["task"])}
+    assert BURST <= len(requests) == len(responses) <= BURST + RATE * took + 1
+    counted = [record for record in door.records() if record["type"] == "refusals"]
+    assert sum(record["codes"]["token_revoked"] for record in counted) + len(requests) == 1000
+
+
 async def test_an_upstream_that_ends_lines_in_lf_is_given_up_at_once(house: Build) -> None:
     """A head that no strict reader would see the end of is not waited for."""
 

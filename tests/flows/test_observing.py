@@ -93,3 +93,46 @@ async def test_a_trial_of_one_intent_leaves_the_declaration_of_another_enforced(
     it = await house(declare=f"required\n{trial}", watched="GET /watched")
     token = await it.token("items.read", "items.watch")
     assert await asked(it, get("/api/items/1", token), get("/api/items/1", token, None)) == [200, 403]
+
+
+async def test_an_observing_grant_lets_no_operation_of_another_intent_pass(house: Build) -> None:
+    """Whatever is declared, and whatever the token holds: what is tried out says nothing of what the operation really is."""
+    trial = "  - {name: a trial, agents: [spiffe://flows.test/agent], intents: [items.watch], mode: observe}"
+    it = await house(declare=f"required\n    when: path.id == '1'\n{trial}", watched="GET /watched")
+    both, read, watch = [await it.token(*names) for names in (("items.read", "items.watch"), ("items.read",), ("items.watch",))]
+    wrong = [
+        get("/api/items/2", both, "items.watch"),
+        get("/api/items/2", read, "items.watch"),
+        get("/api/items/2", watch, None),
+        get("/api/items/1", watch, "items.read"),
+        get("/api/nowhere", both, "items.watch"),
+        get("/api/watched", both, "items.read"),
+    ]
+    assert await asked(it, *wrong) == [403] * len(wrong)
+    tried = [
+        get("/api/watched", both, None),
+        get("/api/watched", read, "items.watch"),
+        get("/api/watched", both, "items.watch"),
+    ]
+    assert await asked(it, *tried) == [200] * 3
+    await it.stop()
+    assert [record["enforced"] for record in it.exchanges()[0]] == [*[True] * len(wrong), *[False] * len(tried)]
+
+
+async def test_an_observing_grant_still_demands_the_proof_that_it_demands(house: Build) -> None:
+    """Only what policy says of requests is tried out, and not who may make them."""
+    trial = "  - {name: a trial, agents: [spiffe://flows.test/agent], intents: [items.watch], mode: observe%s}"
+    for proof, expected in (("", 200), (", proof: required", 403)):
+        it = await house(declare=f"required\n    when: path.id == '1'\n{trial % proof}", watched="GET /watched")
+        assert await asked(it, get("/api/watched", await it.token("items.read"), "items.watch")) == [expected]
+        await it.stop()
+
+
+async def test_what_is_observed_is_recorded_as_what_it_is(house: Build) -> None:
+    """Also right after another operation that was declared alike."""
+    it = await house(gateway_limits="{}\n  mode: observe")
+    token = await it.token()
+    requests = [get("/api/items/1", token, "no.such"), get("/api/items", token, "no.such", "Content-Length: 0", method="POST")]
+    assert await asked(it, *requests) == [200, 200]
+    await it.stop()
+    assert [record["intent"]["observed"] for record in it.exchanges()[0]] == [["items.read"], ["items.write"]]

@@ -49,6 +49,14 @@ async def test_no_batch_carries_one_intent_past_the_conditions_of_another(trial)
     assert not trial.upstream.seen
 
 
+async def test_no_declaration_carries_one_intent_past_the_conditions_of_another(trial):
+    """A single call is of the intent that it is, whatever else it is declared to be."""
+    token = await trial.token("issues.read", "issues.write")
+    for declared in ((), ("Agent-Intent: issues.read",), ("Agent-Intent: issues.write",)):
+        assert (await ask(trial, post(token, call("write", {"issue": 2}), *declared))).status == 403
+    assert not trial.upstream.seen
+
+
 async def test_a_batch_on_trial_passes_and_each_of_its_calls_counts(tracker):
     """Limits are no matter of what is tried out: what the grant allows in a batch counts beside what it lets pass."""
     house = await tracker(

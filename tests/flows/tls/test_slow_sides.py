@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from fakes.certificates import Certificates
 from fakes.house import Build, House, Open, RawClient, ScriptedUpstream, get
+from fakes.websocket import ACCEPTED, asking, frame, took_handshake
 
 from gateway.http.downstream import Downstream
 from gateway.http.sender import LARGE
@@ -38,6 +39,26 @@ def sending(piece: int) -> Callable:
     return send_much
 
 
+def streaming(kind: str) -> Callable:
+    """A script that sends as much without saying how much it will be: events, or messages after a handshake."""
+
+    async def stream_much(upstream: ScriptedUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if kind == "messages":
+            await took_handshake(upstream, reader)
+            writer.write(ACCEPTED + b"\r\n")
+            part = frame(bytes(RECORD))
+        else:
+            await upstream.request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            event = b"data: %b\n\n" % (b"x" * RECORD)
+            part = b"%x\r\n%b\r\n" % (len(event), event)
+        for _ in range(BODY // RECORD):
+            writer.write(part)
+            await writer.drain()
+
+    return stream_much
+
+
 async def write_in(piece: int, writer: asyncio.StreamWriter) -> None:
     """Write a large body; pieces that are small are read one by one."""
     for _ in range(BODY // piece):
@@ -67,7 +88,7 @@ def sides(door: House) -> tuple[Downstream, UpstreamConnection]:
 def build(house: Build, opened: Open, certificates: Certificates) -> Build:
     """Builds a Doorward with TLS on the sides that are named; the upstream runs the script."""
 
-    async def build(secured: str, script: Callable, upstream: str = "", limits: str = "body: 1GiB") -> House:
+    async def build(secured: str, script: Callable, upstream: str = "", limits: str = "body: 1GiB", granted: str = "") -> House:
         certificates.write("own", "127.0.0.1")
         context = certificates.upstream(certificates.issue("127.0.0.1")) if "upstream" in secured else None
         told = await opened(context, script)
@@ -76,6 +97,8 @@ def build(house: Build, opened: Open, certificates: Certificates) -> Build:
         if "client" in secured:
             changes["gateway_url"] = "https://gateway.test"
             changes["gateway_limits"] += "\n  tls: {certificate: own.pem, key: own.key}"
+        if granted:
+            changes["declare"] = f"required\n    limits: {granted}"
         if context is not None:
             changes["upstream"] += "\n    tls: {ca: ca.pem}"
         return await house(url=f"{scheme}://127.0.0.1:{told.port}", **changes)
@@ -106,6 +129,25 @@ async def test_a_client_that_does_not_read_leaves_one_read_here(
     check_that_one_read_waits(caller)
     client.writer.transport.resume_reading()
     assert len((await client.answer()).body) == BODY
+
+
+@pytest.mark.parametrize("granted", ["", "{bytes: 1GiB}"], ids=["unmetered", "metered"])
+@pytest.mark.parametrize("scrub", ["full", "none"])
+@pytest.mark.parametrize("kind", ["events", "messages"])
+async def test_a_stream_that_is_not_read_leaves_one_read_here(
+    build: Build, certificates: Certificates, kind: str, scrub: str, granted: str
+) -> None:
+    """Whatever its framing is, and whoever searches or counts it on its way."""
+    door = await build("none", streaming(kind), f"scrub: {scrub}", granted=granted)
+    token = await door.token("items.read", "items.watch")
+    client = await unread(door, "none", certificates)
+    await client.send(asking(token) if kind == "messages" else get("/api/items", token))
+    await until(lambda: waiting(door.doorward.listener.connections))
+    caller, connection = sides(door)
+    assert caller.full
+    assert not connection._tcp.is_reading()
+    check_that_one_read_waits(caller)
+    client.writer.transport.abort()
 
 
 @pytest.mark.parametrize("piece", [RECORD, 1 << 20])

@@ -14,7 +14,7 @@ from gateway.audit.checkpoint import Checkpoint, VerifierKey
 from gateway.audit.journal import LARGEST
 from gateway.audit.verify import Follower
 from gateway.clock import Clock
-from gateway.errors import DoorwardError, Refusal
+from gateway.errors import DoorwardError, Interrupted, Refusal
 from gateway.model import Outcome
 
 
@@ -180,6 +180,62 @@ async def test_a_decision_needs_a_reservation(new_ledger, parts):
     with pytest.raises(RuntimeError):
         record.decided(parts.permit())
     await ledger.stop()
+
+
+async def test_who_waits_for_others_keeps_nobody_from_room(new_ledger, parts):
+    """A thousand requests that wait for a lease leave the log to everybody else, and are recorded when they go on."""
+    ledger, answer = new_ledger(), asyncio.Event()
+    await ledger.start()
+    waiting, records = [], []
+
+    async def serve(record):
+        record.reserve()
+        record.head = parts.head()
+        await record.waiting_for(answer.wait())
+        record.decided(parts.permit())
+        record.close(Outcome())
+
+    for _ in range(1000):
+        records.append(ledger.open("127.0.0.1"))
+        waiting.append(asyncio.ensure_future(serve(records[-1])))
+    await asyncio.sleep(0)
+    parts.decide(ledger.open("127.0.0.1")).close(Outcome())
+    answer.set()
+    await asyncio.gather(*waiting)
+    await ledger.stop()
+    assert ledger.open_exchanges == 0
+
+
+@pytest.mark.parametrize("end", [None, Refusal("limit_exceeded"), Interrupted("client_gone")])
+async def test_who_finds_no_room_after_a_wait_does_not_go_on(new_ledger, parts, log, end):
+    """It is missed once, however its wait ended, and said so as soon as there is room again."""
+    ledger = new_ledger()
+    await ledger.start()
+    others = [ledger.open("127.0.0.1")]
+
+    async def answer():
+        with contextlib.suppress(Refusal):
+            while True:
+                others.append(ledger.open("127.0.0.1"))
+                others[-1].reserve()
+        if end is not None:
+            raise end
+
+    record = ledger.open("127.0.0.1")
+    record.reserve()
+    record.head = parts.head()
+    with pytest.raises(Refusal if end is None else type(end)) as caught:
+        await record.waiting_for(answer())
+    if isinstance(caught.value, Refusal):
+        assert caught.value.code == ("audit_unavailable" if end is None else end.code)
+        record.refused(caught.value)
+    record.close(Outcome())
+    for each in others:
+        each.close(Outcome())
+    await until(lambda: any(each["type"] == "gap" for each in parts.records(log)))
+    await ledger.stop()
+    (gap,) = [each for each in parts.records(log) if each["type"] == "gap"]
+    assert gap["unrecorded"] == 1
 
 
 async def test_a_ledger_that_was_not_started_refuses(new_ledger):

@@ -79,6 +79,9 @@ def test_pieces_are_kept_for_exactly_what_they_were_made_of(parts):
     coverage = Coverage("invoices.read", {"customer": "43"}, ())
     other = recorded(parts.permit(intent=coverage))
     assert (other["params"], other["touches"]) == ({"customer": "43"}, [])
+    burnt = Use(parts.use().declared, parts.use().operation, (Coverage("invoices.burn", {}, ()),))
+    other = recorded(parts.permit(burnt, code="denied", intent=parts.use().observed[0]))
+    assert other["intent"]["observed"] == ["invoices.burn"], "what was declared stays, what it really is differs"
     for number in range(5000):
         principal = Principal(agent=f"spiffe://a/{number}", subject="s", tenant="t", task="t", token="j", intents=frozenset(),
                               expires=0, epoch="", marks=frozenset())  # fmt: skip

@@ -283,7 +283,9 @@ async def test_another_authority_whose_date_is_far_ahead_costs_an_epoch(
     await authority.store.purge(clock.now() + ahead, ["of the other"])
     await authority.endings.expire()
     assert gateway.of("beat")[-1][1] == authority.feed.epoch, "it is told at once"
-    assert ("the store was swept by a later date" in capsys.readouterr().out) is begins
+    said = capsys.readouterr().out
+    assert ("the store was swept by a later date" in said) is begins
+    assert said.count("epoch_began") == begins, "once, with its reason"
     assert (authority.feed.epoch != before) is begins
     assert gateway.of("beat")[-1][1] == authority.feed.epoch
 

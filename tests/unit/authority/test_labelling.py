@@ -106,6 +106,48 @@ async def test_a_label_is_known_everywhere_before_it_is_acknowledged() -> None:
     assert await house.learn(2, "root") == {"untrusted"}
 
 
+@pytest.mark.parametrize("known", [("root",), ("root", "child"), ()])
+async def test_labels_that_are_added_at_once_are_all_known_everywhere(known: tuple[str, ...]) -> None:
+    """Also to the one whose answer waited while somebody else added another, and who did not know the task before."""
+    house = House("a", "b")
+    for task in known:
+        assert await house.learn(1, task) == frozenset()
+    first, second = house.adding(0, "root", "x"), house.adding(1, "child", "y")
+    for wire in house.wires:
+        wire.send_up()
+    await house.lending.settle()
+    await house.settle()
+    assert (first.outcome, second.outcome) == ("done", "done")
+    for wire in house.wires:
+        assert set(wire.leases.labels.known.values()) == {frozenset({"x", "y"})}
+
+
+async def test_two_tasks_of_a_family_on_one_gateway_may_add_at_once() -> None:
+    """The news of the second does not get lost behind the answer to the first."""
+    house = House("a", "b")
+    for at, task in ((0, "root"), (0, "child"), (1, "root")):
+        assert await house.learn(at, task) == frozenset()
+    first, second = house.adding(0, "root", "x"), house.adding(0, "child", "y")
+    await house.settle()
+    assert (first.outcome, second.outcome) == ("done", "done")
+    assert house.wires[0].leases.labels.known == {"root": {"x", "y"}, "child": {"x", "y"}}
+    assert house.wires[1].leases.labels.known == {"root": {"x", "y"}}
+
+
+async def test_an_answer_that_comes_too_late_for_its_request_is_known_all_the_same() -> None:
+    """The request was refused, and the label is on the task."""
+    house = House("a", "b")
+    for at in (0, 1):
+        assert await house.learn(at, "root") == frozenset()
+    caller = house.adding(0, "root", "x")
+    house.wires[0].send_up()
+    await house.lending.settle()
+    caller.expire()
+    assert caller.outcome == "overloaded"
+    await house.settle()
+    assert [wire.leases.labels.known for wire in house.wires] == [{"root": {"x"}}] * 2
+
+
 async def test_what_is_known_already_asks_nobody() -> None:
     """The second use that leaves the same label costs no round trip, nor does the second question."""
     house = House("a")

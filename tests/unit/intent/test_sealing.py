@@ -21,7 +21,7 @@ def upstream(name: str = "api", tenant: str = "t") -> Upstream:
 def test_a_name_is_opened_by_whom_it_was_sealed_for():
     """It comes back as it was, however often it is sealed, and shows nothing of itself."""
     seal = Seal(KEY)
-    for name in (b"a", b"session-1", b"x" * LONGEST_NAME):
+    for name in (b"a", b"session-1", b"a b\t\xe9", b"x" * LONGEST_NAME):
         sealed = seal.close(name, b"session", principal(), upstream())
         assert sealed == Seal(KEY).close(name, b"session", principal(), upstream())
         assert name not in sealed or name == b"a"
@@ -47,8 +47,14 @@ def test_a_name_opens_nothing_for_others(key, purpose, who, where):
 
 
 def test_a_name_that_is_no_name_is_not_sealed():
-    """Nothing, or more than fits a header."""
-    for name in (b"", b"x" * (LONGEST_NAME + 1)):
+    """Nothing, more than fits a header, or what no header may hold, so that nothing malformed goes out when it is opened."""
+    for name in (
+        b"",
+        b"x" * (LONGEST_NAME + 1),
+        *(b"a%cb" % octet for octet in (*range(9), *range(10, 32), 127)),
+        b" a",
+        b"a\t",
+    ):
         assert Seal(KEY).close(name, b"session", principal(), upstream()) is None
 
 

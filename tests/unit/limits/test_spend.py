@@ -76,6 +76,14 @@ class Caller:
             self.error = refusal
 
 
+class Nobody:
+    """Waits for a lease, and takes nothing when it comes."""
+
+    def ready(self) -> None: ...
+
+    def refuse(self, _refusal: Refusal) -> None: ...
+
+
 def lent(clock: HandClock | None = None) -> Leases:
     """The leases of a gateway that gets whatever it asks for, at once."""
     leases = Leases(clock or HandClock(), at_end=lambda flush: flush())
@@ -166,6 +174,37 @@ def test_a_lower_limit_counts_what_is_already_there() -> None:
             begin(after, leases)
     with begin(after, leases):
         assert leases.in_use == 1
+
+
+@pytest.mark.parametrize("kind", ["requests", "bytes", "rate"])
+def test_a_lower_limit_takes_back_what_was_lent_ahead(kind: str) -> None:
+    """It goes back, and so does what an answer brings that was asked for by the greater one; then others may have it."""
+
+    async def scene() -> None:
+        lending, one, two = world()
+        window = 3600.0 if kind == "rate" else 0.0
+        before, after = (Limit(kind, "some", most, window, "of this task") for most in (1000, 3))
+        for each in (one, two):
+            each.leases.wait_for(each.leases.account(before), Nobody(), 1)
+            await settle(lending, one, two)
+            each.leases.take(each.leases.account(before))
+        assert one.leases.account(before).left + two.leases.account(before).left > 3
+        one.leases.wait_for(one.leases.account(before), Nobody(), 900)
+        spent = 2
+        for each in (one, two):
+            account = each.leases.account(after)
+            assert account.left == 0
+            for _ in range(4):
+                if account.dry_until <= each.leases._clock.boot():
+                    each.leases.wait_for(account, Nobody())
+                await settle(lending, one, two)
+                if account.left:
+                    each.leases.take(account)
+                    spent += 1
+        assert spent <= 3
+        assert spent == 3 or kind == "rate", "what was given back may be spent"
+
+    asyncio.run(scene())
 
 
 def test_a_request_takes_one_of_each_limit_or_none() -> None:
