@@ -57,7 +57,7 @@ def still_good(principal: Principal, standing: Standing) -> Current:
     if principal.epoch != standing.epoch:
         raise Refusal("token_invalid", "The records of its authority began anew since this token was issued.")
     if not standing.ended.isdisjoint(principal.marks):
-        raise Refusal("token_revoked")
+        raise standing.end_of(principal.marks)
     return cast("Current", principal)
 
 

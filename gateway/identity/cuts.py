@@ -85,9 +85,7 @@ class Cuts:
         """Why an exchange of this principal may not go on; None if a renewal lets it."""
         standing = self._standing
         if not fresh.isdisjoint(principal.marks):
-            if standing.ended.isdisjoint(principal.marks):
-                return Refusal("token_invalid", "The key that signed this token is no longer used.")
-            return Refusal("token_revoked")
+            return standing.end_of(principal.marks)
         if principal.epoch != standing.epoch:
             return Refusal("token_invalid", "The records of its authority began anew since this token was issued.")
         if stale:

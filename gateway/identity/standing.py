@@ -9,6 +9,7 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.errors import Refusal
 from gateway.identity.failures import Failures
 from gateway.identity.jose import VerificationKey
 from gateway.identity.keyset import KeySetProblem, read_key_set
@@ -65,6 +66,8 @@ class Standing:
         """Until when the keys are of use that sign no more, by the `exp` in their JWKs, in Unix seconds."""
         self.ended: Final[set[str]] = set()
         """The marks of everything that is revoked now."""
+        self._vanished: Final[set[str]] = set()
+        """Those of keys that were taken back. Requests that were let in before wait no longer than they are kept."""
         self.remembered: Final[OrderedDict[bytes, Principal]] = OrderedDict()
         """Verified tokens by their bytes. It holds what a signature proved, and nothing that can change afterwards."""
         self.renewals: Final = Renewals()
@@ -94,10 +97,18 @@ class Standing:
         except KeySetProblem as problem:
             self.signing_keys = {}
             _log.error("keys_unusable", issuer=issuer, reason=str(problem))
+        for mark in self._vanished & {f"key:{kid}" for kid in self.signing_keys}:
+            self._ending.remove(mark)
+        self._vanished.intersection_update(self.ended)
+        soon = self.clock.now() + SECONDS_PAST_USE
         for kid, key in before.items():
             # A key that has come to its announced end was not taken back: what a renewed task has open may outlive it.
-            if self.signing_keys.get(kid) != key and not ends.get(kid, inf) <= self.clock.now() + SECONDS_PAST_USE:
-                self.on_end(f"key:{kid}")
+            if self.signing_keys.get(kid) != key and not ends.get(kid, inf) <= soon:
+                mark = f"key:{kid}"
+                if kid not in self.signing_keys and mark not in self.ended:
+                    self._vanished.add(mark)
+                    self._ending.add(mark, soon)
+                self.on_end(mark)
 
     def beat(self, epoch: str, seq: int, at: float | None = None, horizon: float = inf) -> None:
         """The authority has read its store, and all revocations up to `seq` were delivered before.
@@ -127,6 +138,7 @@ class Standing:
     def revoked(self, revocation: Revocation) -> None:
         """From now on nothing with this mark is accepted."""
         self.seq = max(self.seq, revocation.seq)
+        self._vanished.discard(revocation.mark)
         self._ending.add(revocation.mark, revocation.until)
         self.on_end(revocation.mark)
 
@@ -174,6 +186,12 @@ class Standing:
     def speaks_for(self, agent: str) -> bool:
         """Whether the issuer may name this agent."""
         return not self._agents or any(pattern.covers(agent) for pattern in self._agents)
+
+    def end_of(self, marks: frozenset[str]) -> Refusal:
+        """Why a token with these marks is not accepted, one of which has ended."""
+        if self.ended & marks <= self._vanished:
+            return Refusal("token_invalid", "The key that signed this token is no longer used.")
+        return Refusal("token_revoked")
 
     @property
     def age(self) -> float:

@@ -319,6 +319,23 @@ def test_a_token_of_a_vanished_key_is_refused_at_once(standing: Standing, issuer
     assert authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE).task == "task-1"
 
 
+def test_a_request_that_waits_does_not_go_on_when_its_key_has_vanished(standing: Standing, issuer: Any, clock: Any) -> None:
+    """It was let in before, and is asked again when its wait is over; a key that comes back is good again."""
+    waiting = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
+    keys = json.loads(issuer.jwks())
+    issuer.rotate("second")
+    standing.keys(issuer.url, json.loads(issuer.jwks()))
+    assert why(waiting, standing) == "token_invalid"
+    new = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
+    assert still_good(new, standing) is new
+    standing.keys(issuer.url, keys)
+    assert still_good(waiting, standing) is waiting
+    assert why(new, standing) == "token_invalid"
+    standing.revoked(Revocation(1, clock.seconds, "key", issuer.kid, "operator", clock.seconds + 600, "acme"))
+    standing.keys(issuer.url, json.loads(issuer.jwks()))
+    assert why(new, standing) == "token_revoked", "that it is published again takes no revocation back"
+
+
 def test_a_token_of_an_earlier_epoch_is_refused(standing: Standing, issuer: Any) -> None:
     """An authority that lost its records cannot say what it had revoked; whose token it was is still known."""
     old = authenticate(bearer(made(issuer)), UPSTREAM, Issuers([standing]), SOURCE)
