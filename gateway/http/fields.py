@@ -64,8 +64,9 @@ class MalformedLineError(Exception):
 
 
 # RFC 9110 §5.1 and §5.5: a token, a colon without space before it, then visible bytes with inner spaces and tabs.
+# The blanks before the value are not given back (`*+`): those behind could take each, and a wrong byte would cost their square.
 _LINE: Final = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*"
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+"
     rb"([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?[ \t]*"
 ).fullmatch
 

@@ -105,6 +105,7 @@ FIELDS = [
     Case(reading(b": z"), (BAD,), "no name"),
     Case(reading(b"nonsense"), (BAD,), "no colon"),
     Case(reading(b"X: a\x00b"), (BAD,), "NUL in a value: HAProxy 2.6 sends it on"),
+    Case(reading(b"X:" + b" " * 30_000 + b"\x00"), (BAD,), "NUL behind blanks, each of which is looked at once"),
     Case(reading(b"X: a\x7fb"), (BAD,), "DEL in a value"),
     Case(reading(b"X: a\x01b"), (BAD,), "a control byte in a value"),
     Case(reading(b"X: a\rb"), (BAD,), "a bare CR in a value"),

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from gateway.client.keyed_head import BadHeadError, read_head
+from gateway.client.keyed_head import HEAD_BYTES, BadHeadError, read_head
 
 
 def head(*lines: str, target: str = "/v1/x", method: str = "GET") -> bytes:
@@ -87,3 +87,11 @@ def test_what_is_no_head_is_refused(raw: bytes) -> None:
     """Nothing is guessed."""
     with pytest.raises(BadHeadError):
         read_head(raw)
+
+
+def test_a_wrong_byte_behind_many_blanks_costs_no_more_than_they_do() -> None:
+    """Fifty of the largest heads are read at once; if each blank were looked at for each other one, in minutes."""
+    raw = head("X-A:" + " " * (HEAD_BYTES - 100) + "\x00")
+    for _ in range(50):
+        with pytest.raises(BadHeadError):
+            read_head(raw)

@@ -1,9 +1,11 @@
 """Request and response heads: what is accepted, what is refused, and why."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import Refusal
-from gateway.http.fields import LONGEST_NAME, NAMES, Role, request_vocabulary, response_vocabulary
+from gateway.http.fields import LONGEST_NAME, NAMES, MalformedLineError, Role, request_vocabulary, response_vocabulary
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead, parse_request
 from gateway.http.memory import ENTRIES
@@ -100,6 +102,29 @@ def test_malformed_or_ambiguous_fields_are_refused(line: bytes, why: str) -> Non
     with pytest.raises(Refusal) as caught:
         request(line)
     assert caught.value.code == "request_malformed", why
+
+
+@pytest.mark.parametrize("wrong", [b"\x00", b"\x01", b"\x7f", b"\r"])
+@pytest.mark.parametrize("blank", [b" ", b"\t", b" \t"])
+def test_a_wrong_byte_behind_many_blanks_costs_no_more_than_they_do(blank: bytes, wrong: bytes) -> None:
+    """A hundred of the largest heads are read at once; if each blank were looked at for each other one, in minutes."""
+    line = b"A:" + (blank * 32_600)[:32_600] + wrong
+    for _ in range(100):
+        with pytest.raises(Refusal, match="request_malformed"):
+            request(line)
+        with pytest.raises(Refusal, match="upstream_failed"):
+            response(line)
+
+
+@given(st.lists(st.sampled_from([b" ", b"\t", b"a", b"\xff", b"\x00", b"\r"]), max_size=12).map(b"".join))
+def test_a_value_is_what_stands_between_the_blanks_around_it(text: bytes) -> None:
+    """Of visible bytes, spaces and tabs every text is one; with another byte none is."""
+    vocabulary = request_vocabulary([])
+    if {*text} & {*b"\x00\r"}:
+        with pytest.raises(MalformedLineError):
+            vocabulary.classify(b"A:" + text)
+    else:
+        assert vocabulary.classify(b"A:" + text).value == text.strip(b" \t")
 
 
 @pytest.mark.parametrize(
