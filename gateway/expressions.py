@@ -70,7 +70,8 @@ MESSAGE_CHARACTERS: Final = 200
 
 _PLACED = re.compile(r"<input>:(\d+):(\d+): ([^\n]*)").search
 _STATUS = re.compile(r"^[A-Z_]+: ").sub
-_NOISE = re.compile(r" \(in container ''\)| expecting \{.*\}| ?\[[A-Z_]+\]$").sub
+# What an error quotes can be long and of the caller: no beginning is looked for an end that is not there.
+_NOISE = re.compile(r" \(in container ''\)| expecting \{.*| ?\[[A-Z_]+\]$").sub
 # What these texts end with is made from values or from Python objects, which do not belong in a message.
 _CARRIES_VALUE = re.compile(r"^(Integer value|Unexpected value type|Non-CEL value type)")
 

@@ -33,7 +33,8 @@ _URL_SAFE: Final = bytes.maketrans(b"-_+/", b"+/!!")
 _PADDING: Final = (b"", b"", b"==", b"=")
 # What the last character of a part may be, by the length modulo 4: its unused bits must be zero (RFC 4648 §3.5).
 _LAST: Final[tuple[frozenset[int] | None, ...]] = (None, frozenset(), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
-_STRINGS_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"')
+# One without an end is taken too: to look for that from each quote anew would cost the square of the text.
+_STRINGS_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _FOREIGN_KEYS: Final = frozenset(("jku", "jwk", "x5u", "x5c"))
 
 

@@ -118,6 +118,12 @@ def test_messages_are_bounded_and_hold_no_value_of_a_variable() -> None:
         assert "canary" not in failure(ENVIRONMENT.compile("string(int(claims.a))", STRING), {"a": value})
 
 
+def test_what_an_error_quotes_costs_no_more_than_its_length() -> None:
+    """It is read once. If an end were looked for from each beginning in it, that would take minutes."""
+    expression = ENVIRONMENT.compile("claims.known[claims.key]", STRING)
+    assert len(failure(expression, {"known": {}, "key": " expecting {" * 100_000})) <= MESSAGE_CHARACTERS
+
+
 def test_the_variables_that_matter_are_known() -> None:
     """An expression that mentions no variable gives the same for everybody; a name bound inside is not the variable."""
     two = Environment({"claims": CLAIMS, "other": STRING})

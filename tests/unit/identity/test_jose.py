@@ -268,6 +268,12 @@ def test_json_that_readers_could_read_differently_is_refused(text: str) -> None:
         read_object(text.encode())
 
 
+def test_a_text_without_an_end_costs_no_more_than_its_length() -> None:
+    """It is read once. If its end were looked for from each quote in it, that would take minutes."""
+    with pytest.raises(TokenProblem, match="json"):
+        read_object(b"[" * (jose.JSON_DEPTH + 1) + b'"' + b'\\"' * 200_000)
+
+
 def test_json_is_utf_8() -> None:
     """Another encoding is refused rather than guessed."""
     for octets in ('{"a":"é"}'.encode("latin-1"), '{"a":1}'.encode("utf-16")):
