@@ -73,7 +73,7 @@ class Content:
             raise _unreadable(str(error)) from None
         except UnicodeDecodeError:
             raise _unreadable("holds bytes that a form has to escape") from None
-        if any(spelled_otherwise(form, name) for name in form):
+        if spelled_otherwise(form, form):
             raise _unreadable("holds two names that some servers take for one")
         return form
 

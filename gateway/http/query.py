@@ -1,6 +1,7 @@
 """Reads pairs of names and values as queries and forms hold them, in the one way there is; knows not what they are for."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
@@ -25,10 +26,13 @@ def read_pairs(text: str) -> dict[str, list[str]]:
     return found
 
 
-def spelled_otherwise(names: dict[str, list[str]], name: str) -> bool:
-    """Whether some server would take another of these names for this one: in other letters, as a list, with a space or dot."""
-    plain = plain_name(name)
-    return any(other != name and plain_name(other) == plain for other in names)
+def spelled_otherwise(found: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether some server would take a name that was found for another one of `names`."""
+    meant: dict[str, str | None] = {}
+    for name in names:
+        plain = plain_name(name)
+        meant[plain] = name if meant.get(plain, name) == name else None  # of two names each is another one
+    return any(meant.get(plain_name(name), name) != name for name in found)
 
 
 def plain_name(name: str) -> str:

@@ -45,13 +45,9 @@ class Demands:
 
 
 def _pairs_meet(pairs: dict[str, list[str]], demanded: Mapping[str, frozenset[str]], where: str) -> bool:
-    met = True
-    for name, allowed in demanded.items():
-        values = pairs.get(name, [])
-        if len(values) > 1 or spelled_otherwise(pairs, name):
-            raise Refusal("request_malformed", f"A rule reads a name in the {where} that stands there twice.")
-        met = met and bool(values) and values[0] in allowed
-    return met
+    if spelled_otherwise(pairs, demanded) or any(len(pairs.get(name, ())) > 1 for name in demanded):
+        raise Refusal("request_malformed", f"A rule reads a name in the {where} that stands there twice.")
+    return all(not allowed.isdisjoint(pairs.get(name, ())) for name, allowed in demanded.items())
 
 
 def _holds(value: object, path: Sequence[str], allowed: Sequence[Scalar]) -> bool:

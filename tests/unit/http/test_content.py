@@ -88,8 +88,21 @@ def test_a_form_that_servers_read_differently_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize("name", ["Force", "force[]", "force[0]", " force", "force ", "FORCE"])
 def test_other_spellings_of_a_name_are_seen(name: str) -> None:
     """What PHP, Rails or a server that ignores case would take for the name."""
-    assert spelled_otherwise({name: ["1"]}, "force")
-    assert not spelled_otherwise({"force": ["1"], "forced": ["1"]}, "force")
+    assert spelled_otherwise([name], ["force"])
+    assert not spelled_otherwise(["force", "forced"], ["force"])
+
+
+def test_a_name_that_two_names_are_taken_for_is_another_spelling() -> None:
+    """Of the names that are read, too."""
+    assert spelled_otherwise(["a_b"], ["a_b", "a.b"])
+    assert not spelled_otherwise(["a_b"], ["a_b", "a-b"])
+
+
+def test_many_names_are_compared_in_one_pass() -> None:
+    """If each were compared with each other one, this would take hours."""
+    names = [f"a{number}" for number in range(100_000)]
+    assert not spelled_otherwise(names, names)
+    assert spelled_otherwise([*names, "A99999"], names)
 
 
 @given(st.text("ab=&%+;1", max_size=20))
