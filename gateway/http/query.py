@@ -6,6 +6,8 @@ from typing import Final
 from urllib.parse import unquote
 
 _ESCAPES_RIGHT: Final = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*").fullmatch
+_BLANK: Final = " \t\r\n+"
+_UNDERSCORED: Final = str.maketrans("[]. ", "____")
 
 
 class AmbiguousPairsError(Exception):
@@ -30,14 +32,20 @@ def spelled_otherwise(found: Iterable[str], names: Iterable[str]) -> bool:
     """Whether some server would take a name that was found for another one of `names`."""
     meant: dict[str, str | None] = {}
     for name in names:
-        plain = plain_name(name)
-        meant[plain] = name if meant.get(plain, name) == name else None  # of two names each is another one
-    return any(meant.get(plain_name(name), name) != name for name in found)
+        for reading in readings(name):
+            meant[reading] = name if meant.get(reading, name) == name else None  # of two names each is another one
+    return any(meant.get(reading, name) != name for name in found for reading in readings(name))
 
 
-def plain_name(name: str) -> str:
-    """What a decoded name has in common with all that some server would take for it."""
-    return name.partition("[")[0].partition("\0")[0].strip(" \t\r\n+").replace(".", "_").replace(" ", "_").casefold()
+def readings(name: str) -> tuple[str, str]:
+    """What servers take a decoded name for, in small letters: for its first word, or for one word as a whole.
+
+    Of `[scope]`, `scope[]` and `scope[a` the first word is `scope`: so Rails reads them, and PHP a list. Of what is no list PHP
+    makes one word, with `_` for a bracket, a dot or a space: `scope_a`.
+    """
+    whole = name.partition("\0")[0].lstrip(_BLANK).casefold()
+    first = whole.lstrip(_BLANK + "[]").replace("]", "[").partition("[")[0].rstrip(_BLANK)
+    return first.translate(_UNDERSCORED), whole.translate(_UNDERSCORED)
 
 
 def _decoded(text: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 from gateway.errors import Refusal
 from gateway.http.fields import Field
 from gateway.http.head import RequestHead
-from gateway.http.query import plain_name
+from gateway.http.query import readings
 from gateway.model import Upstream
 
 BASIC: Final = "basic"
@@ -78,27 +78,27 @@ def _password(encoded: bytes) -> bytes:
     return _plain(password)
 
 
-def _alike(name: str) -> str:
-    """A decoded name, as it is compared: with `_` as `-`."""
-    return plain_name(name).replace("_", "-")
+def _alike(name: str) -> set[str]:
+    """What some server takes a decoded name for, as it is compared: with `_` as `-`."""
+    return {reading.replace("_", "-") for reading in readings(name)}
 
 
 def _taken_from_query(head: RequestHead, places: tuple[str, ...]) -> list[bytes]:
     """The values of the parameters where a token may stand. However they are spelled, none of them is in the head any more.
 
-    Names are compared decoded, without regard to case, and as servers do that read `a_b`, `a-b` and `a[0]` alike.
+    Names are compared decoded, without regard to case, and as servers do that read `a_b`, `a-b`, `a[b` and `a_b[0]` alike.
     """
-    names = {_alike(place.removeprefix(IN_QUERY)) for place in places if place.startswith(IN_QUERY)}
+    names = {each for place in places if place.startswith(IN_QUERY) for each in _alike(place.removeprefix(IN_QUERY))}
     if not names:
         return []
     query, found, kept = head.target.query or "", list[bytes](), list[str]()
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if _alike(unquote_plus(name)) not in names:
+        if names.isdisjoint(_alike(unquote_plus(name))):
             kept.append(pair)
         elif value:
             found.append(unquote_plus(value).encode("utf-8", "replace"))
-    if any(_alike(unquote_plus(pair.partition("=")[0])) in names for part in kept for pair in part.split(";")):
+    if not all(names.isdisjoint(_alike(unquote_plus(pair.partition("=")[0]))) for part in kept for pair in part.split(";")):
         raise Refusal("request_malformed", "Some servers would find a token behind the semicolon in the query.")
     if len(kept) < query.count("&") + 1:
         head.leave_out_of_query("&".join(kept) or None)

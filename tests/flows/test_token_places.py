@@ -54,7 +54,10 @@ async def test_basic_is_no_place_unless_it_is_named(house: Build) -> None:
     assert await asked(it, get("/api/items", None, "items.read", basic(await it.token()))) == (401, "token_invalid")
 
 
-@pytest.mark.parametrize("spelled", ["api_key", "API_KEY", "api%5Fkey", "%61pi_key", "api.key", "api_key[]"])
+@pytest.mark.parametrize(
+    "spelled",
+    ["api_key", "API_KEY", "api%5Fkey", "%61pi_key", "api.key", "api_key[]", "[api_key]", "]api_key", "api_key]", "api[key"],
+)
 async def test_a_token_in_the_query_is_taken_out_of_it(house: Build, spelled: str) -> None:
     """However its name is spelled; what else stands in the query goes on as it came, also when the very same comes again."""
     it = await house(upstream=PLACES)

@@ -1,24 +1,28 @@
 """Tricks to reach an operation under another intent, or to dodge a denial, through real sockets: none reaches the upstream.
 
-The agent holds `items.read`, `items.write`, `pay.small` and `look.public`. What is denied to it are the item called secret,
-everything below /admin, large payments and looks at what is private. No trick here is one of framing: those are in the hostile
+The agent holds `items.read`, `items.write`, `pay.small`, `look.public` and `send.small`. What is denied to it are the item
+called secret, everything below /admin, and what is large or private. No trick here is one of framing: those are in the hostile
 requests.
 """
 
 import pytest
 from fakes.house import AGENT, Build, House
 
-HELD = ("items.read", "items.write", "pay.small", "look.public")
+FORM = "application/x-www-form-urlencoded"
+HELD = ("items.read", "items.write", "pay.small", "look.public", "send.small")
 CONFIGURED = {
     "read": "touches: []\n"
     '  admin.all: {upstream: api, operations: ["GET /items/secret", "GET /admin/{rest...}", "POST /items/{id}/purge"]}\n'
     "  pay.small: {upstream: api, operations: [{operation: POST /pay, body: {kind: small}}]}\n"
     "  pay.large: {upstream: api, operations: [{operation: POST /pay, body: {kind: large}}]}\n"
     "  look.public: {upstream: api, operations: [{operation: GET /look, query: {scope: public}}]}\n"
-    "  look.private: {upstream: api, operations: [{operation: GET /look, query: {scope: private}}]}",
+    "  look.private: {upstream: api, operations: [{operation: GET /look, query: {scope: private}}]}\n"
+    "  send.small: {upstream: api, operations: [{operation: POST /send, body: {kind: small}}]}\n"
+    "  send.large: {upstream: api, operations: [{operation: POST /send, body: {kind: large}}]}",
     "declare": f"required\n  - name: small payments\n    agents: [{AGENT}]\n    intents: [pay.small, look.public]\n"
-    "    when: |\n      intent.name != 'pay.small' || request.json.amount <= 100",
-    "denied": "admin.all, pay.large, look.private",
+    "    when: |\n      intent.name != 'pay.small' || request.json.amount <= 100\n"
+    f"  - name: small sendings\n    agents: [{AGENT}]\n    intents: [send.small]",
+    "denied": "admin.all, pay.large, look.private, send.large",
     "gateway_limits": "{inspect: 4KiB}",
 }
 
@@ -41,11 +45,14 @@ def pay(body: bytes | str, *lines: str, kind: str = "application/json", intent: 
     return request("/api/pay", intent, f"Content-Type: {kind}", *lines, method="POST", body=sent)
 
 
+def send(form: str) -> bytes:
+    return request("/api/send", "send.small", f"Content-Type: {FORM}", method="POST", body=form.encode())
+
+
 def look(query: str) -> bytes:
     return request(f"/api/look?{query}", "look.public")
 
 
-FORM = "application/x-www-form-urlencoded"
 GOOD = '{"kind": "small", "amount": 5}'
 
 PATHS = {
@@ -166,6 +173,10 @@ BODIES = {
     "a form with a kind twice": pay("kind=small&kind=large&amount=5", kind=FORM),
     "a form with a kind as a list": pay("kind=small&kind[]=large&amount=5", kind=FORM),
     "a form with semicolons": pay("kind=small;kind=large&amount=5", kind=FORM),
+    "a kind twice in a form": send("kind=small&kind=large"),
+    "a kind as a list in a form": send("kind=small&kind[]=large"),
+    "a kind in brackets in a form": send("kind=small&[kind]=large"),
+    "a kind behind a bracket in a form": send("kind=small&]kind=large"),
     "parts": pay(
         '--x\r\nContent-Disposition: form-data; name="kind"\r\n\r\nsmall\r\n--x--', kind="multipart/form-data; boundary=x"
     ),
@@ -178,6 +189,13 @@ QUERIES = {
     "a name in other letters": look("Scope=private&scope=public"),
     "a name as a list": look("scope[]=private&scope=public"),
     "a name with an index": look("scope[0]=private&scope=public"),
+    "a name in brackets": look("[scope]=private&scope=public"),
+    "a name in escaped brackets": look("%5Bscope%5D=private&scope=public"),
+    "a name behind an opening bracket": look("[scope=private&scope=public"),
+    "a name behind a closing bracket": look("]scope=private&scope=public"),
+    "a name before an opening bracket": look("scope[=private&scope=public"),
+    "a name before a closing bracket": look("scope]=private&scope=public"),
+    "a name in brackets behind empty ones": look("[][scope]=private&scope=public"),
     "an escaped name": look("%73cope=private&scope=public"),
     "a name after a space": look("+scope=private&scope=public"),
     "a semicolon": look("scope=public;scope=private"),
@@ -200,6 +218,8 @@ PLAIN = {
     "write": request("/api/items", "items.write", method="POST", body=b"x"),
     "pay": pay(GOOD),
     "look": look("scope=public&x=1"),
+    "look with lists beside it": look("scope=public&filter[a]=1&filter[b]=2"),
+    "send": send("kind=small&x=1"),
 }
 
 

@@ -78,18 +78,44 @@ def test_a_form_is_decoded_once() -> None:
     assert form_of(b"a=1+2&b=%2541&a=3") == {"a": ["1 2", "3"], "b": ["%41"]}
 
 
-@pytest.mark.parametrize("body", [b"a=1;b=2", b"a=%zz", b"a=%ff", b"a=\xc3\xbc", b"a=1&A=2", b"a=1&a[]=2", b"a.b=1&a_b=2"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"a=1;b=2", b"a=%zz", b"a=%ff", b"a=\xc3\xbc",
+        b"a=1&A=2", b"a=1&a[]=2", b"a=1&[a]=2", b"a.b=1&a_b=2", b"a_b=1&a[b=2",
+    ],
+)  # fmt: skip
 def test_a_form_that_servers_read_differently_is_refused(body: bytes) -> None:
     """Semicolons, broken escapes, bytes that should be escaped, and names that some servers take for one."""
     with pytest.raises(Refusal, match="request_malformed"):
         form_of(body)
 
 
-@pytest.mark.parametrize("name", ["Force", "force[]", "force[0]", " force", "force ", "FORCE"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Force", "FORCE", " force", "force ", "+force", "force\0x", "force[]", "force[0]", "force[a][b]", "force [0]",
+        "force[0", "[force]", "[force", "]force", "[]force", "[][force]", "force]", "force]0", " [force]", "[ force]",
+    ],
+)  # fmt: skip
 def test_other_spellings_of_a_name_are_seen(name: str) -> None:
-    """What PHP, Rails or a server that ignores case would take for the name."""
+    """What PHP, Rails, Express or a server that ignores case would take for the name."""
     assert spelled_otherwise([name], ["force"])
-    assert not spelled_otherwise(["force", "forced"], ["force"])
+    assert spelled_otherwise(["force"], [name])
+    assert not spelled_otherwise(["force", "forced", "[forced]", "en[force]", "force_x"], ["force"])
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "a[b", "A[b", " a[b", "a_b[]", "[a_b]", "[a.b", "a_b]"])
+def test_what_php_makes_one_word_of_is_seen(name: str) -> None:
+    """A dot and a space become an underscore, and so does a bracket that nothing closes."""
+    assert spelled_otherwise([name], ["a_b"])
+    assert not spelled_otherwise(["a_b", "a_bc", "a", "a-b", "a[b]"], ["a_b"])
+
+
+def test_a_space_behind_a_name_is_seen_as_either_reading() -> None:
+    """Some servers cut it off, and PHP makes an underscore of it."""
+    assert spelled_otherwise(["a "], ["a"])
+    assert spelled_otherwise(["a "], ["a_"])
 
 
 def test_a_name_that_two_names_are_taken_for_is_another_spelling() -> None:

@@ -61,12 +61,26 @@ def test_a_query_has_to_say_what_is_demanded() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["format=csv&format=pdf", "format=csv&Format=pdf", "format[]=pdf", "format=csv;format=pdf", "format=%ff"]
-)
+    "query",
+    [
+        "format=csv&format=pdf", "format=csv&Format=pdf", "format[]=pdf", "format=csv;format=pdf", "format=%ff",
+        "format=pdf&[format]=csv", "format=pdf&%5bformat%5d=csv", "format=pdf&[format=csv", "format=pdf&]format=csv",
+        "format=pdf&format]=csv", "[format]=csv",
+    ],
+)  # fmt: skip
 def test_a_demanded_name_that_stands_twice_is_refused(query: str) -> None:
     """Whichever of them the upstream goes by, it could be the other."""
     with pytest.raises(Refusal, match="request_malformed"):
         names(index(pdf=[{"operation": "GET /r", "query": {"format": "pdf"}}]), f"/r?{query}")
+
+
+def test_a_bracket_that_nothing_closes_is_an_underscore_to_some() -> None:
+    """PHP takes `account[id` for `account_id`, while a list called `account` is none."""
+    found = index(own=[{"operation": "GET /r", "query": {"account_id": 42}}], any=["GET /r"])
+    for query in ("account_id=42&account[id=43", "account[id=42", "account_id=42&[account.id]=43"):
+        with pytest.raises(Refusal, match="request_malformed"):
+            names(found, f"/r?{query}")
+    assert names(found, "/r?account_id=42&account[id]=43&account[name]=x") == ["own", "any"]
 
 
 def test_a_body_has_to_say_what_is_demanded() -> None:
