@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
+MOST_PAIRS: Final = 100
+"""How many parts ampersands may make, empty ones too. Servers drop what is beyond a number of their own: OpenResty 100."""
+
 _ESCAPES_RIGHT: Final = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*").fullmatch
 _BLANK: Final = " \t\r\n+"
 _UNDERSCORED: Final = str.maketrans("[]. ", "____")
@@ -16,6 +19,8 @@ class AmbiguousPairsError(Exception):
 
 def read_pairs(text: str) -> dict[str, list[str]]:
     """Names and values, decoded once as forms are. Raises `AmbiguousPairsError` for what could be read differently."""
+    if text.count("&") >= MOST_PAIRS:
+        raise AmbiguousPairsError(f"holds more than {MOST_PAIRS} pairs")
     if ";" in text or _ESCAPES_RIGHT(text) is None:
         raise AmbiguousPairsError("holds a semicolon or a broken escape")
     found: dict[str, list[str]] = {}

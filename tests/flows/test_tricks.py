@@ -177,6 +177,7 @@ BODIES = {
     "a kind as a list in a form": send("kind=small&kind[]=large"),
     "a kind in brackets in a form": send("kind=small&[kind]=large"),
     "a kind behind a bracket in a form": send("kind=small&]kind=large"),
+    "a kind before many others in a form": send("kind=small" + "&" * 1000),
     "parts": pay(
         '--x\r\nContent-Disposition: form-data; name="kind"\r\n\r\nsmall\r\n--x--', kind="multipart/form-data; boundary=x"
     ),
@@ -196,6 +197,8 @@ QUERIES = {
     "a name before an opening bracket": look("scope[=private&scope=public"),
     "a name before a closing bracket": look("scope]=private&scope=public"),
     "a name in brackets behind empty ones": look("[][scope]=private&scope=public"),
+    "a name behind many others": look("x=1&" * 1000 + "scope=public"),
+    "a name before nothing a thousand times": look("scope=public" + "&" * 1000),
     "an escaped name": look("%73cope=private&scope=public"),
     "a name after a space": look("+scope=private&scope=public"),
     "a semicolon": look("scope=public;scope=private"),

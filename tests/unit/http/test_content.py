@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Refusal
 from gateway.http.content import DEEPEST, Content
-from gateway.http.query import AmbiguousPairsError, read_pairs, spelled_otherwise
+from gateway.http.query import MOST_PAIRS, AmbiguousPairsError, read_pairs, spelled_otherwise
 
 JSON = b"application/json"
 FORM = b"application/x-www-form-urlencoded"
@@ -129,6 +129,18 @@ def test_many_names_are_compared_in_one_pass() -> None:
     names = [f"a{number}" for number in range(100_000)]
     assert not spelled_otherwise(names, names)
     assert spelled_otherwise([*names, "A99999"], names)
+
+
+@pytest.mark.parametrize("part", ["", "a=1", "a[]=1", "b"])
+def test_only_so_many_pairs_are_read(part: str) -> None:
+    """A server drops what is beyond its own number, counting as it likes, and with it what a rule goes by."""
+    filling = f"{part}&" * (MOST_PAIRS - 1)
+    assert read_pairs(f"{filling}z=1")["z"] == ["1"]
+    for text in (f"{filling}z=1&", f"{filling}z=1&z=2"):
+        with pytest.raises(AmbiguousPairsError, match="holds more than 100 pairs"):
+            read_pairs(text)
+    with pytest.raises(Refusal, match="request_malformed"):
+        form_of(f"{filling}z=1&y=2".encode())
 
 
 @given(st.text("ab=&%+;1", max_size=20))

@@ -65,7 +65,7 @@ def test_a_query_has_to_say_what_is_demanded() -> None:
     [
         "format=csv&format=pdf", "format=csv&Format=pdf", "format[]=pdf", "format=csv;format=pdf", "format=%ff",
         "format=pdf&[format]=csv", "format=pdf&%5bformat%5d=csv", "format=pdf&[format=csv", "format=pdf&]format=csv",
-        "format=pdf&format]=csv", "[format]=csv",
+        "format=pdf&format]=csv", "[format]=csv", "format=pdf" + "&" * 100,
     ],
 )  # fmt: skip
 def test_a_demanded_name_that_stands_twice_is_refused(query: str) -> None:
