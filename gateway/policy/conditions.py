@@ -5,10 +5,24 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, Protocol, final
 
+from gateway.errors import Refusal
 from gateway.expressions import BOOL, CLAIMS, STRING, TEXTS, Environment, Expression, ExpressionError
+from gateway.http.query import spelled_otherwise
 from gateway.policy.asked import UNDERSTOOD, VARIABLES, VOLATILE
 from gateway.policy.comparisons import Comparisons
-from gateway.policy.members import AGENT_CLAIMS, CAPTURES, CARRIED, PARAMS, SUBJECT_CLAIMS, claims_apart, members_named
+from gateway.policy.members import (
+    AGENT_CLAIMS,
+    CAPTURES,
+    CARRIED,
+    FORM,
+    PARAMS,
+    QUERY,
+    SUBJECT_CLAIMS,
+    PairsRead,
+    claims_apart,
+    members_named,
+    pairs_read,
+)
 
 CONDITIONS_KEPT: Final = 4096
 """How many compiled conditions are kept by their text; another one is compiled again when it is needed."""
@@ -18,6 +32,7 @@ _OF_CARRIED: Final = Environment(UNDERSTOOD)
 _OF_STARTS: Final = Environment(
     {"agent.id": STRING, "agent.trust_domain": STRING, "subject.id": STRING, SUBJECT_CLAIMS: CLAIMS, PARAMS: TEXTS}
 )
+_PAIRS: Final = {QUERY: "query", FORM: "body"}
 _START_TEXTS: Final = frozenset(("agent.id", "agent.trust_domain", "subject.id"))
 _ABSENT: Final = ("Key not found", "No such key", "no such key", "out of bounds", "out of range")
 _SAMPLES: Final = ("1", "a", "spiffe://example.test/a", "2026-11-24T12:00:00Z", "5m", "true", "192.0.2.1")
@@ -45,7 +60,7 @@ class Readable(Protocol):
 class Condition:
     """A compiled `when`. It holds or not, or fails, which is never taken for a yes."""
 
-    __slots__ = ("_comparisons", "_expression", "lasting", "reads", "text")
+    __slots__ = ("_comparisons", "_expression", "_pairs", "lasting", "reads", "text")
 
     def __init__(
         self, text: str, comparisons: Comparisons | None, expression: Expression | None, judged: Expression | None = None
@@ -62,16 +77,27 @@ class Condition:
             reads |= expression.reads
         self.reads: Final = frozenset(reads)
         """The variables that its value can depend on."""
+        self._pairs: Final = {variable: pairs_read(variable, text) for variable in _PAIRS if variable in self.reads}
         self.lasting: Final = self.reads.isdisjoint(VOLATILE)
         """Whether it has one value whenever the same request comes with the same token."""
 
     def holds(self, facts: Readable) -> bool:
-        """Whether it holds for these facts. Raises `ExpressionError` when that cannot be said."""
+        """Whether it holds for these facts. Raises `ExpressionError` when that cannot be said, or `Refusal`."""
         if self._comparisons is not None:
             return self._comparisons.hold(facts.captures, facts.params)
         if self._expression is None:
             raise ExpressionError("there is no expression")
-        return self._expression.evaluate(facts.values(self._expression.reads)) is True
+        values = facts.values(self._expression.reads)
+        for variable, read in self._pairs.items():
+            _require_one_spelling(variable, values[variable], read)
+        return self._expression.evaluate(values) is True
+
+
+def _require_one_spelling(variable: str, pairs: Mapping[str, list[str]], read: PairsRead) -> None:
+    """Refuse pairs in which some server would take another name for one that is read."""
+    if spelled_otherwise(pairs, (*read.names, *pairs) if read.others else read.names):
+        told = f"A rule reads the {_PAIRS[variable]}, which holds another spelling of a name that counts."
+        raise Refusal("request_malformed", told)
 
 
 @lru_cache(CONDITIONS_KEPT)

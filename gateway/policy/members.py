@@ -10,12 +10,14 @@ SUBJECT_CLAIMS: Final = "subject.claims"
 AGENT_CLAIMS: Final = "agent.claims"
 CARRIED: Final = (AGENT_CLAIMS, SUBJECT_CLAIMS)
 """Of these a token carries only the members that policy names."""
+QUERY: Final = "request.query"
+FORM: Final = "request.form"
 THERE: Final = {AGENT_CLAIMS: "agent.there", SUBJECT_CLAIMS: "subject.there"}
 """What the claims are called that are known to be there. No operator can write this: it is put in when a text is understood."""
 HAD: Final = {AGENT_CLAIMS: "agent.had", SUBJECT_CLAIMS: "subject.had"}
 """What maps the name of each claim that anything is known of to whether the identity had it; put in likewise."""
 
-_OF_MEMBERS: Final = (PARAMS, *CARRIED)
+_OF_MEMBERS: Final = (PARAMS, *CARRIED, QUERY, FORM)
 _TOKENS: Final = re.compile(
     r"""//[^\n]*|[rR][bB]?(?:"[^"\n]*"|'[^'\n]*')|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
     r"""|[A-Za-z_][A-Za-z0-9_]*|[^\s]""",
@@ -43,12 +45,12 @@ class _Found(NamedTuple):
 
 
 def members_named(text: str) -> Iterator[Member]:
-    """The members that an expression names of `path`, `task.params` and claims, as in `path.x` and `path["x"]`."""
+    """The members that an expression names of `path`, params, claims, queries and forms, as in `path.x` and `path["x"]`."""
     tokens = _tokens(text)
     for found in _members(tokens):
         start = tokens[found.named].start()
         line = text.count("\n", 0, start) + 1
-        yield Member(found.variable, found.literal.strip("\"'"), line, start - text.rfind("\n", 0, start))
+        yield Member(found.variable, _plain(found.literal), line, start - text.rfind("\n", 0, start))
 
 
 def claims_named(variable: str, text: str) -> frozenset[str]:
@@ -77,6 +79,29 @@ def claims_apart(text: str) -> str:
     return "".join((*parts, text[done:]))
 
 
+class PairsRead(NamedTuple):
+    """The names that an expression reads in a query or a form. With `others` it may read more: then they are all its words."""
+
+    names: frozenset[str]
+    others: bool
+
+
+def pairs_read(variable: str, text: str) -> PairsRead:
+    """What an expression reads of the query or the form, as `variable` says.
+
+    Names are told by `request.query.x`, `request.query["x"]` and `"x" in request.query`.
+    """
+    tokens = _tokens(text)
+    words = [token[0] for token in tokens]
+    members = list(_members(tokens))
+    literals = [*(member.literal for member in members if member.variable == variable), *_looked_for(variable, words)]
+    last = variable.rpartition(".")[2]
+    read = words.count(last) - sum(words[member.named] == last for member in members)
+    if 0 < read == len(literals) and not any("\\" in literal for literal in literals):
+        return PairsRead(frozenset(map(_plain, literals)), others=False)
+    return PairsRead(frozenset(_plain(word) for word in words if word[-1] in "\"'" or word.isidentifier()), others=True)
+
+
 def _tokens(text: str) -> list[re.Match[str]]:
     return [token for token in _TOKENS(text) if not token[0].startswith("//")]
 
@@ -97,3 +122,18 @@ def _members(tokens: list[re.Match[str]]) -> Iterator[_Found]:
                 yield _Found(variable, f'"{name}"', at, follows + 1, follows + 2)
             case ["[", literal, "]"] if literal[0] in "\"'":
                 yield _Found(variable, literal, at, follows + 1, follows + 3)
+
+
+def _looked_for(variable: str, words: list[str]) -> Iterator[str]:
+    """The literals of which it is asked whether they are in a variable, nothing being put before or behind either."""
+    whole = re.findall(r"\w+|\.", variable)
+    for at in range(2, len(words) - 2):
+        literal, before, behind = words[at - 2], words[at - 3 : at - 2], words[at + 3 : at + 4]
+        asked = words[at - 1] == "in" and words[at : at + 3] == whole and literal[-1] in "\"'"
+        if asked and (not before or before[0] in "(&|") and behind not in (["."], ["["]):
+            yield literal
+
+
+def _plain(word: str) -> str:
+    """A word, or what stands between the quotes of a literal."""
+    return word.partition(word[-1])[2].strip("\"'") if word[-1] in "\"'" else word

@@ -1,15 +1,15 @@
 """Tricks to reach an operation under another intent, or to dodge a denial, through real sockets: none reaches the upstream.
 
-The agent holds `items.read`, `items.write`, `pay.small`, `look.public` and `send.small`. What is denied to it are the item
-called secret, everything below /admin, and what is large or private. No trick here is one of framing: those are in the hostile
-requests.
+The agent holds `items.read`, `items.write`, `pay.small`, `look.public`, `send.small` and searches. What is denied to it are
+the item called secret, everything below /admin, what is large or private, and to find other than five. No trick here is one of
+framing: those are in the hostile requests.
 """
 
 import pytest
 from fakes.house import AGENT, Build, House
 
 FORM = "application/x-www-form-urlencoded"
-HELD = ("items.read", "items.write", "pay.small", "look.public", "send.small")
+HELD = ("items.read", "items.write", "pay.small", "look.public", "send.small", "find.some", "find.posted")
 CONFIGURED = {
     "read": "touches: []\n"
     '  admin.all: {upstream: api, operations: ["GET /items/secret", "GET /admin/{rest...}", "POST /items/{id}/purge"]}\n'
@@ -18,10 +18,16 @@ CONFIGURED = {
     "  look.public: {upstream: api, operations: [{operation: GET /look, query: {scope: public}}]}\n"
     "  look.private: {upstream: api, operations: [{operation: GET /look, query: {scope: private}}]}\n"
     "  send.small: {upstream: api, operations: [{operation: POST /send, body: {kind: small}}]}\n"
-    "  send.large: {upstream: api, operations: [{operation: POST /send, body: {kind: large}}]}",
+    "  send.large: {upstream: api, operations: [{operation: POST /send, body: {kind: large}}]}\n"
+    "  find.some: {upstream: api, operations: [GET /find]}\n"
+    "  find.posted: {upstream: api, operations: [POST /find]}",
     "declare": f"required\n  - name: small payments\n    agents: [{AGENT}]\n    intents: [pay.small, look.public]\n"
     "    when: |\n      intent.name != 'pay.small' || request.json.amount <= 100\n"
-    f"  - name: small sendings\n    agents: [{AGENT}]\n    intents: [send.small]",
+    f"  - name: small sendings\n    agents: [{AGENT}]\n    intents: [send.small]\n"
+    f"  - name: short searches\n    agents: [{AGENT}]\n    intents: [find.some]\n"
+    "    when: |\n      request.query.limit == ['5'] && !(has(request.query.scope) && 'private' in request.query.scope)\n"
+    f"  - name: public searches\n    agents: [{AGENT}]\n    intents: [find.posted]\n"
+    "    when: |\n      !(has(request.form.scope) && 'private' in request.form.scope)",
     "denied": "admin.all, pay.large, look.private, send.large",
     "gateway_limits": "{inspect: 4KiB}",
 }
@@ -51,6 +57,14 @@ def send(form: str) -> bytes:
 
 def look(query: str) -> bytes:
     return request(f"/api/look?{query}", "look.public")
+
+
+def find(query: str) -> bytes:
+    return request(f"/api/find?{query}", "find.some")
+
+
+def find_by_form(form: str) -> bytes:
+    return request("/api/find", "find.posted", f"Content-Type: {FORM}", method="POST", body=form.encode())
 
 
 GOOD = '{"kind": "small", "amount": 5}'
@@ -178,6 +192,10 @@ BODIES = {
     "a kind in brackets in a form": send("kind=small&[kind]=large"),
     "a kind behind a bracket in a form": send("kind=small&]kind=large"),
     "a kind before many others in a form": send("kind=small" + "&" * 1000),
+    "a scope in other letters in a form": find_by_form("Scope=private"),
+    "a scope as a list in a form": find_by_form("scope[]=private"),
+    "a scope in brackets in a form": find_by_form("[scope]=private"),
+    "a scope in brackets beside another in a form": find_by_form("scope=public&[scope]=private"),
     "parts": pay(
         '--x\r\nContent-Disposition: form-data; name="kind"\r\n\r\nsmall\r\n--x--', kind="multipart/form-data; boundary=x"
     ),
@@ -207,6 +225,15 @@ QUERIES = {
     "bytes that are no text": look("scope=public%ff"),
     "a broken escape": look("scope=public%2"),
     "nothing": look("x=1"),
+    "a limit and another": find("limit=5&limit=500"),
+    "a limit and a list of them": find("limit=5&limit[]=500"),
+    "a limit and one in other letters": find("limit=5&Limit=500"),
+    "a limit and one in brackets": find("limit=5&[limit]=500"),
+    "a limit behind many others": find("x=1&" * 1000 + "limit=5"),
+    "what is private in other letters": find("limit=5&Scope=private"),
+    "what is private as a list": find("limit=5&scope[0]=private"),
+    "what is private behind a bracket": find("limit=5&[scope=private"),
+    "what is private beside what is public": find("limit=5&scope=public&scope%5B%5D=private"),
 }
 TRICKS: dict[str, bytes] = {
     **{f"path: {name}": request(target) for name, target in PATHS.items()},
@@ -223,6 +250,8 @@ PLAIN = {
     "look": look("scope=public&x=1"),
     "look with lists beside it": look("scope=public&filter[a]=1&filter[b]=2"),
     "send": send("kind=small&x=1"),
+    "find": find("limit=5&filter[a]=1&filter[b]=2"),
+    "find by form": find_by_form("scope=public&x=1"),
 }
 
 

@@ -1,11 +1,17 @@
 """Conditions: which facts they read, how mistakes are told, and what is volatile."""
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 import pytest
 
+from gateway.errors import Refusal
 from gateway.expressions import ExpressionError
+from gateway.http.query import read_pairs
 from gateway.policy.asked import VARIABLES, VOLATILE
 from gateway.policy.conditions import CONDITIONS_KEPT, request_condition, start_condition
-from gateway.policy.members import Member, claims_apart, claims_named, members_named
+from gateway.policy.members import Member, PairsRead, claims_apart, claims_named, members_named, pairs_read
 
 
 @pytest.mark.parametrize(
@@ -131,3 +137,83 @@ def test_nobody_writes_what_stands_for_claims() -> None:
     for text in ('agent.had["x"]', 'subject.there["x"] == "1"'):
         with pytest.raises(ExpressionError, match="undeclared reference"):
             request_condition(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('request.query.scope == ["a"]', {"scope"}),
+        ('request . query["a-b"] == ["a"] && has(request.query.scope)', {"a-b", "scope"}),
+        ('"a-b" in request.query && path.query == "1"', {"a-b"}),
+        ('path.x == "1" && ("scope" in request.query || "a" in request.query.query)', {"scope", "query"}),
+        ('"a" in request.query["scope"] // request.query', {"scope"}),
+        ('request.query.scope.exists(each, each == "request.query")', {"scope"}),
+    ],
+)
+def test_the_names_that_are_read_in_a_query_are_known(text: str, names: set[str]) -> None:
+    """Wherever each is written as it is."""
+    assert pairs_read("request.query", text) == PairsRead(frozenset(names), others=False)
+    request_condition(text.partition(" //")[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "size(request.query) == 0 && path.scope == ''",
+        '"sc" + "ope" in request.query || path.scope == ""',
+        'request.query.exists(name, name == "scope")',
+        'request.query[path.x] == ["a"] && request.query.scope == ["a"]',
+        'request.query["scope\\x41"] == ["a"] && path.scope == "a"',
+        "request.query[r'scope'] == ['a']",
+        "(request.query).scope == ['a']",
+        "(request).query.scope == ['a']",
+        ".request.query.scope == ['a']",
+        "request.`query`.scope == ['a']",
+        "path.scope == 'a'",
+    ],
+)
+def test_what_else_is_read_in_a_query_may_be_anything(text: str) -> None:
+    """Whatever is written in the condition could be a name then."""
+    names, others = pairs_read("request.query", text)
+    assert others
+    assert "scope" in names
+
+
+class Facts:
+    """A request of which only the query or the form is known."""
+
+    captures: Mapping[str, str] = MappingProxyType({})
+    params: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, pairs: str) -> None:
+        self._pairs = read_pairs(pairs)
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        return dict.fromkeys(names, self._pairs)
+
+
+@pytest.mark.parametrize("pairs", ["scope=a&Scope=b", "Scope=b", "scope[]=b", "scope=a&[scope]=b", "scope=a&[scope=b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'request.query.scope == ["a"]',
+        'has(request.query.scope) && "b" in request.query.scope',
+        '"scope" in request.query',
+        'request.query.exists(name, name == "scope")',
+        'has(request.form.scope) && "b" in request.form.scope',
+    ],
+)
+def test_a_name_that_is_read_stands_there_in_no_other_spelling(text: str, pairs: str) -> None:
+    """Beside the name or instead of it: the upstream could go by that."""
+    with pytest.raises(Refusal, match="request_malformed"):
+        request_condition(text).holds(Facts(pairs))
+
+
+def test_names_that_are_not_read_may_be_alike() -> None:
+    """Unless nobody can tell which are read."""
+    pairs = "scope=a&filter[a]=1&filter[b]=2"
+    assert request_condition('request.query.scope == ["a"]').holds(Facts(pairs))
+    assert request_condition('"scope" in request.query && !has(request.query.limit)').holds(Facts(pairs))
+    with pytest.raises(Refusal, match="request_malformed"):
+        request_condition("size(request.query) == 3").holds(Facts(pairs))
+    assert request_condition("size(request.query) == 2").holds(Facts("scope=a&filter[a]=1"))
