@@ -52,7 +52,11 @@ def _pairs_meet(pairs: dict[str, list[str]], demanded: Mapping[str, frozenset[st
 
 def _holds(value: object, path: Sequence[str], allowed: Sequence[Scalar]) -> bool:
     for name in path:
-        if not isinstance(value, dict) or name not in value:
+        if not isinstance(value, dict):
+            return False
+        if name not in value:
+            if name.casefold() in map(str.casefold, value):
+                raise Refusal("request_malformed", "A rule reads a name in the body that stands there in other letters.")
             return False
         value = value[name]
     return any(type(value) is type(each) and value == each for each in allowed)

@@ -101,6 +101,19 @@ def test_a_body_has_to_say_what_is_demanded() -> None:
         names(found, "/p", form_body("money.currency=CHF&money_currency=USD&final=true"), "POST")
 
 
+@pytest.mark.parametrize(
+    "text", ['{"Kind": "large"}', '{"KIND": "small"}', '{"of": {"Id": 2}, "kind": "small"}', '{"OF": 1, "kind": "small"}']
+)
+def test_a_member_in_other_letters_is_refused(text: str) -> None:
+    """A server that sees no difference of case, as Go's does not, would go by it."""
+    found = index(
+        large=[{"operation": "POST /p", "body": {"kind": "large"}}], two=[{"operation": "POST /p", "body": {"of.id": 2}}]
+    )
+    with pytest.raises(Refusal, match="request_malformed"):
+        names(found, "/p", json_body(text), "POST")
+    assert names(found, "/p", json_body('{"kinds": "large", "of": {"ids": 2}}'), "POST") == []
+
+
 def test_the_first_template_whose_demands_are_met_gives_the_captures() -> None:
     """Two operations of one intent on one path are told apart by what they demand."""
     found = index(
