@@ -1,6 +1,8 @@
 """Whatever an upstream makes of its secret, however it is cut up, nothing of it goes on, and nothing else is changed."""
 
 import base64
+import json
+import string
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
@@ -20,6 +22,32 @@ SECRETS = st.one_of(
     st.sampled_from((b"sk_live_51H8xJ2eZvKYlo2C", b"aaaaaaaa", b"abcabcabc", b"a/b+c=d%e f", b'q"uo\\te/d key', b"12345678")),
     st.binary(min_size=8, max_size=24).filter(lambda value: not set(value) >= set(b"*#!^|~")),
 )
+KEYS = (
+    b"sk_live_51H8xJ2eZvKYlo2C",
+    b"upstream/secret+0123=",
+    b"abc8Q~defGHI.jkl_MNO",
+    b"p@ss<w>ord&'+`\"\\ of! (1*2);a,b?c:d$e#f[g]",
+    "pässwörter/+=~".encode(),
+    bytes(range(200, 230)),
+)
+
+PERCENT = (
+    ("*-._", "%{:02X}", "+"),  # Java's URLEncoder, URLSearchParams of browsers
+    ("-_.", "%{:02X}", "+"),  # PHP's urlencode
+    ("-_.!*()", "%{:02x}", "+"),  # HttpUtility.UrlEncode of .NET
+    ("-_.!~*'()", "%{:02X}", "%20"),  # encodeURIComponent
+    ("-_.!~*'();/?:@&=+$,#", "%{:02X}", "%20"),  # encodeURI
+    ("-_.~$&+:=@", "%{:02X}", "%20"),  # Go's PathEscape
+)
+"""What libraries leave as it is beside letters and digits, and what they make of the rest and of the space."""
+JSON = (
+    ("<>&", "\\u{:04x}", False),  # Go, Rails
+    ("<>&'", "\\u{:04x}", True),  # Flask
+    ("<>&'=", "\\u{:04x}", False),  # Gson
+    ("<>&'\"", "\\u{:04x}", False),  # Newtonsoft for HTML
+    ("<>&'\"+`", "\\u{:04X}", True),  # System.Text.Json
+)
+"""What libraries escape in JSON by number, how, and whether they do it with all that is no ASCII."""
 
 
 def forms(secret: bytes, before: bytes = b"", after: bytes = b"") -> list[bytes]:
@@ -35,7 +63,32 @@ def forms(secret: bytes, before: bytes = b"", after: bytes = b"") -> list[bytes]
         quote(secret).encode(),
         quote(secret, safe="").encode(),
         quote_plus(secret).encode(),
+        *(percent(secret, left, digits, space) for left, digits, space in PERCENT),
+        *json_forms(secret),
     ]
+
+
+def percent(secret: bytes, left: str, digits: str, space: str) -> bytes:
+    letters = frozenset(string.ascii_letters + string.digits + left)
+    return "".join(
+        space if byte == 32 else chr(byte) if chr(byte) in letters else digits.format(byte) for byte in secret
+    ).encode()
+
+
+def json_forms(secret: bytes) -> Iterator[bytes]:
+    try:
+        text = secret.decode()
+    except UnicodeDecodeError:
+        return
+    yield json.dumps(text)[1:-1].replace("/", "\\/").encode()  # PHP
+    for marks, number, only_ascii in JSON:
+        written = []
+        for each in text:
+            if each in marks or (only_ascii and not each.isascii()):
+                written.append(number.format(ord(each)))
+            else:
+                written.append("\\" * (each in '\\"') + each)
+        yield "".join(written).encode()
 
 
 def readable(text: bytes, secret: bytes) -> bool:
@@ -151,7 +204,7 @@ def test_every_body_is_masked_at_equal_length_wherever_it_is_cut(
 @given(st.data())
 def test_nobody_finds_the_secret_in_what_goes_on(data: st.DataObject) -> None:
     """Neither plain nor by decoding: the forms that are looked for are those that others make."""
-    secret = data.draw(st.sampled_from((b"sk_live_51H8xJ2eZvKYlo2C", b"upstream/secret+0123=", bytes(range(200, 230)))))
+    secret = data.draw(st.sampled_from(KEYS))
     before, after = data.draw(st.binary(max_size=5)), data.draw(st.binary(max_size=5))
     for form in forms(secret, before, after):
         assert readable(form, secret) or b"%" in form

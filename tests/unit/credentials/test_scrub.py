@@ -26,6 +26,10 @@ def test_each_form_stands_once_and_the_plain_one_first() -> None:
     assert needles_of(SECRET)[0] == SECRET
     assert len(needles_of(b"12345678")) == 6, "digits alone have one hexadecimal and one percent form"
     assert {b"a%2Fb%2Bc+12", b"a%2fb%2bc%2012", b"a/b%2Bc%2012", b"a\\/b+c 12"} <= set(needles_of(b"a/b+c 12"))
+    assert len(needles_of(b"q83vTx0aZ2bWg7hYk1LmPd5e")) == 8, "no form of letters and digits alone is written twice"
+    assert {b"abc8Q%7EdefG", b"abc8Q%7edefG"} <= set(needles_of(b"abc8Q~defG")), "as Java and forms write it"
+    assert {rb"ab\u002Bc/d=", rb"ab\u002bc/d=", rb"ab+c\/d=", rb"ab+c/d\u003d"} <= set(needles_of(b"ab+c/d="))
+    assert len(needles_of(b"q83v+Tx/0aZ2bWg7hYk1LmPd5eA=")) == 19, "a key in base64"
 
 
 @pytest.mark.parametrize("size", [100, LARGE])
