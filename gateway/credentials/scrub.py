@@ -25,7 +25,7 @@ _MASKS: Final = b"*#!^|~"
 class SecretScrubber:
     """Finds a secret in all its forms. Made once for each version of a credential; it shows nothing of the secret."""
 
-    __slots__ = ("_find", "_mask", "_needles", "_unfinished")
+    __slots__ = ("_begun", "_find", "_longest", "_mask", "_needles")
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         """`secrets` are all values that must not come back. Raises `UnfitSecretError` for one that is too short."""
@@ -43,9 +43,8 @@ class SecretScrubber:
         # For short patterns, and of this kind, the library looks for all at once with vector instructions.
         beginnings = dict.fromkeys(needle[:_BEGINNING] for needle in self._needles)
         self._find: Final = BytesAhoCorasick(tuple(beginnings), matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
-        self._unfinished: Final = {
-            byte: tuple(needle for needle in self._needles if byte in needle[:-1]) for byte in set(b"".join(self._needles))
-        }
+        self._begun: Final = _beginnings(self._needles)
+        self._longest: Final = max(map(len, self._needles))
 
     def head(self, raw: bytes, outcome: Outcome) -> bytes:
         """The bytes of a response head with the secret masked, or the same object if there is none."""
@@ -65,15 +64,18 @@ class SecretScrubber:
 
     def unfinished(self, content: bytes) -> int:
         """How many bytes at the end could be the beginning of a form that goes on in what comes next; 0 for most."""
-        longest = 0
-        for needle in self._unfinished.get(content[-1], ()):
-            first, at = needle[:1], max(0, len(content) - len(needle) + 1)
-            while (at := content.find(first, at)) >= 0:
-                if needle.startswith(content[at:]):
-                    longest = max(longest, len(content) - at)
-                    break
-                at += 1
-        return longest
+        begun = self._begun.get(content[-1])
+        if begun is None:
+            return 0
+        if len(content) >= _BEGINNING and self._find(content[-self._longest :]):
+            ending = content[-_BEGINNING:]
+            longest = max([_longest_beginning(needle, content, ending) for needle in self._needles])
+            if longest:
+                return longest
+        for beginning in begun:
+            if content.endswith(beginning):
+                return len(beginning)
+        return 0
 
     def stretches(self, content: bytes, covered: int) -> list[tuple[int, int]]:
         """Where it stands, from and to, those that meet made one. The first `covered` bytes count as found already."""
@@ -155,6 +157,29 @@ class SecretStream:
 
     def __repr__(self) -> str:
         return f"<SecretStream holding {len(self._held)} bytes>"
+
+
+def _beginnings(needles: Iterable[bytes]) -> dict[int, list[bytes]]:
+    """The beginnings of forms that are shorter than `_BEGINNING`, the longest first, by their last byte.
+
+    Each byte is there that stands in a form before its end.
+    """
+    begun: dict[int, list[bytes]] = {byte: [] for byte in set(b"".join([needle[:-1] for needle in needles]))}
+    for size in range(_BEGINNING - 1, 0, -1):
+        for beginning in dict.fromkeys([needle[:size] for needle in needles if len(needle) > size]):
+            begun[beginning[-1]].append(beginning)
+    return begun
+
+
+def _longest_beginning(needle: bytes, content: bytes, ending: bytes) -> int:
+    """How many bytes at the end of the content begin the form and are not all of it; 0 if fewer than `_BEGINNING`.
+
+    `ending` is looked for in the form, for how often it stands there no upstream can choose: the content's last `_BEGINNING`.
+    """
+    at = needle.rfind(ending, 0, min(len(needle) - 1, len(content)))
+    while at >= 0 and not content.endswith(needle[: at + _BEGINNING]):
+        at = needle.rfind(ending, 0, at + _BEGINNING - 1)
+    return at + _BEGINNING if at >= 0 else 0
 
 
 def _mask_for(needles: Iterable[bytes]) -> bytes:

@@ -241,3 +241,15 @@ def test_what_is_held_back_is_the_beginning_of_a_form_and_nothing_more(data: st.
             (size for needle in needles for size in range(1, len(needle)) if content[:came].endswith(needle[:size])), default=0
         )
         assert came - gone == waiting
+
+
+@given(st.data(), st.binary(min_size=8, max_size=40) | st.text("ab", min_size=8, max_size=40).map(str.encode))
+def test_what_could_go_on_is_found_as_by_trying_everything(data: st.DataObject, secret: bytes) -> None:
+    """Also of secrets that repeat themselves: the longest end of a content that begins a form and is not all of it."""
+    needles = needles_of(secret)
+    beginnings = st.sampled_from(needles).flatmap(lambda needle: st.integers(0, len(needle)).map(lambda end: needle[:end]))
+    content = b"".join(data.draw(st.lists(beginnings | st.sampled_from((b"a", b"b", b"%")), min_size=1, max_size=4)))
+    if not content or set(secret) >= set(b"*#!^|~"):
+        return
+    naive = max((size for needle in needles for size in range(1, len(needle)) if content.endswith(needle[:size])), default=0)
+    assert SecretScrubber((Secret(secret),)).unfinished(content) == naive
