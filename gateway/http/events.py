@@ -4,17 +4,24 @@ Lines and events as the HTML standard has them (§9.2): a line ends with CR LF, 
 nobody wants to change passes at once and as it came, so that nothing is held back that a reader could wait for.
 """
 
+import re
 from typing import Final, Protocol, final
 
 from gateway.errors import Refusal
 
 LONGEST_ID: Final = 2048
 """The longest id of an event, in bytes: longer than any that a server makes, and short enough for a header line."""
+MOST_LINES: Final = 65536
+"""How many lines a judged event has at most."""
+MOST_AT_ONCE: Final = 8192
+"""How many events, and how many ids, one read brings at most: more than messages of MCP that fit into it."""
 
 _MARK: Final = b"\xef\xbb\xbf"
 """The byte order mark, which readers take off the beginning of a stream."""
-_ID: Final = b"id"
+_ID: Final = b"id:"
 _DATA: Final = b"data"
+_ENDS: Final = b"\r\n"
+_EMPTY_LINES: Final = re.compile(rb"[\r\n]+")
 
 
 class Listener(Protocol):
@@ -43,36 +50,30 @@ class Listener(Protocol):
 class Events:
     """One stream."""
 
-    __slots__ = ("_beginning", "_copied", "_copy", "_ended_in_cr", "_event", "_held", "_holding", "_line", "_listener",
-                 "_passing", "_read")  # fmt: skip
+    __slots__ = ("_beginning", "_ended_in_cr", "_event", "_ids", "_line", "_listener", "_unread", "_within")
 
     gathers: Final = False
     changes: Final = True
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Final = listener
-        self._line = b""
-        """What has come of a line that may not go on before its end is here."""
-        self._passing = False
-        """Whether the line goes on as it comes."""
-        self._copy: list[bytes] = []
-        self._copied = 0
-        self._held: list[bytes] = []
-        """The lines of an event that is judged."""
-        self._holding = 0
-        """How many bytes they have."""
-        self._event: list[bytes] = []
-        """What the event says so far, a part for each of its lines."""
-        self._read = 0
-        """How many bytes the event has so far, also of those that are not in `_event`."""
-        self._ended_in_cr = False
         self._beginning: bytes | None = b""
         """What has come, while it could still be part of a mark."""
+        self._line = b""
+        """What has come of a line that could be an id."""
+        self._within = False
+        """Whether what comes next goes on with another line."""
+        self._ended_in_cr = False
+        self._ids = 0
+        """How many ids the read has brought so far."""
+        self._event = bytearray()
+        """What has come of an event, if it is read."""
+        self._unread = False
 
     def pass_on(self, content: bytes, *, last: bool) -> bytes:
         """Return what may go on. What has begun and not ended with the stream means nothing; what is held of it is left out.
 
-        Raises `Refusal` for an event that would have to be read and is too long.
+        Raises `Refusal` for an event that would have to be read and is too long, and for too many at once.
         """
         if self._beginning is not None:
             content = self._beginning + content
@@ -81,105 +82,110 @@ class Events:
                 return b""
             self._beginning = None
             content = content.removeprefix(_MARK)
-        passed: list[bytes] = []
-        at = 0
-        if self._ended_in_cr and content.startswith(b"\n"):  # the second half of a CR LF
-            at = 1
-            if self._held:
-                self._held.append(b"\n")
-            else:
-                passed.append(b"\n")
-        if content:
-            self._ended_in_cr = False
-        while at < len(content):
-            end, after = _end_of_line(content, at)
-            if end < 0:
-                passed.append(self._begin(content[at:]))
-                break
-            self._ended_in_cr = after == len(content) and content[end:after] == b"\r"
-            passed.append(self._finish(content[at:end], content[end:after]))
-            at = after
+        passed = self._read(self._line + content) if content else b""
         if last:
-            self._line, self._held = b"", []
-        return passed[0] if len(passed) == 1 else b"".join(passed)
+            self._line, self._event = b"", bytearray()
+        return passed
 
-    def _begin(self, part: bytes) -> bytes:
-        """Part of a line whose end is missing."""
-        if self._passing:
-            return self._note(part)
-        line = self._line = self._line + part
-        if self._listener.judges:
-            _require(len(line), self._listener.most)
-            return b""
-        if line.startswith(_ID[: len(line)]):
-            _require(len(line), LONGEST_ID)
-            return b""
-        self._passing = True
+    def _read(self, text: bytes) -> bytes:
+        """Take the events out of what has come, and return what may go on."""
+        passed: list[bytes] = []
+        size = len(text)
+        taken = at = 0
+        if self._ended_in_cr and text.startswith(b"\n"):  # the second half of a CR LF
+            at = 1
+            if not self._event:
+                taken = 1
+                passed.append(b"\n")
+        self._ended_in_cr = text.endswith(b"\r")
         self._line = b""
-        return self._note(line)
+        self._ids = events = 0
+        feed, carriage = text.find(b"\n", at), text.find(b"\r", at)
+        while feed >= 0 or carriage >= 0:
+            end = feed if carriage < 0 or 0 <= feed < carriage else carriage
+            after = end + 2 if end == carriage and feed == end + 1 else end + 1
+            if not self._within:
+                if end == at:
+                    events += 1
+                    _require_few(events)
+                    after = _after_empty_lines(text, after)
+                    passed += (self._take(text[taken:at]), self._end_event(), text[at:after])
+                    taken = after
+                elif text.startswith(_ID, at):
+                    passed.append(self._take(text[taken:at] + self._named(text[at:end])))
+                    taken = end
+            self._within = False
+            at = after
+            if 0 <= feed < at:
+                feed = text.find(b"\n", at)
+            if 0 <= carriage < at:
+                carriage = text.find(b"\r", at)
+        if at < size:
+            self._within = self._within or not _ID.startswith(text[at : at + len(_ID)])
+            if not self._within:
+                _require(size - at, LONGEST_ID)
+                self._line = text[at:]
+                size = at
+        passed.append(self._take(text[taken:size]))
+        return b"".join(passed)
 
-    def _note(self, part: bytes) -> bytes:
-        self._copied += len(part)
-        if self._copied <= self._listener.most:
-            self._copy.append(part)
-        return part
+    def _named(self, line: bytes) -> bytes:
+        value = line[len(_ID) :].removeprefix(b" ")
+        if not value:
+            return line
+        _require(len(line), LONGEST_ID)
+        self._ids += 1
+        _require_few(self._ids)
+        return b"id: " + self._listener.name(value)
 
-    def _finish(self, part: bytes, ending: bytes) -> bytes:
-        """The end of a line."""
-        if self._passing:
-            self._note(part)
-            self._say(b"".join(self._copy), self._copied)
-            self._passing = False
-            self._copy, self._copied = [], 0
-            return part + ending
-        line = self._line + part
-        self._line = b""
-        if not line:
-            return self._end_event(ending)
-        if line.partition(b":")[0] == _ID:
-            _require(len(line), LONGEST_ID)
-            value = line[len(_ID) + 1 :].removeprefix(b" ")
-            line = line if not value else b"id: " + self._listener.name(value)
-        else:
-            self._say(line, len(line))
-        if not self._listener.judges:
-            return line + ending
-        self._holding += len(line) + len(ending)
-        _require(self._holding, self._listener.most)
-        self._held.append(line + ending)
-        return b""
+    def _take(self, part: bytes) -> bytes:
+        """More of an event has come. It is held if it is judged, else it may go on at once."""
+        listener = self._listener
+        if not self._unread:
+            self._event += part
+            if listener.judges:
+                _require(len(self._event), listener.most)
+            elif len(self._event) > listener.most:
+                self._event, self._unread = bytearray(), True
+        return b"" if listener.judges else part
 
-    def _say(self, line: bytes, size: int) -> None:
-        """Read a line that is no id; `size` is what it really has, in bytes."""
-        name, _, value = line.partition(b":")
-        if name != _DATA:
-            return
-        self._read += size
-        if self._read <= self._listener.most:
-            self._event.append(value.removeprefix(b" "))
-
-    def _end_event(self, ending: bytes) -> bytes:
-        held, event, size = self._held, self._event, self._read
-        self._held, self._event, self._read, self._holding = [], [], 0, 0
-        content = b"\n".join(event)
-        if content and size <= self._listener.most:
-            told = self._listener.event(content)
-            if told is not content and self._listener.judges:
-                held = [line for line in held if line.partition(b":")[0].rstrip(b"\r\n") != _DATA]
-                held.append(b"data: " + told + b"\n")
-        return b"".join(held) + ending
+    def _end_event(self) -> bytes:
+        """The event is here whole; what was held of it may go on."""
+        event, judges = bytes(self._event), self._listener.judges
+        self._event, self._unread = bytearray(), False
+        told = event
+        if _DATA in event:
+            if judges and len(event) > MOST_LINES:
+                _require(max(event.count(b"\n"), event.count(b"\r")), MOST_LINES)
+            content = b"\n".join([_value_of(line) for line in event.splitlines() if _says(line)])
+            answer = self._listener.event(content) if content else content
+            if answer is not content:
+                told = (
+                    b"".join([line for line in event.splitlines(keepends=True) if not _says(line)]) + b"data: " + answer + b"\n"
+                )
+        return told if judges else b""
 
 
-def _end_of_line(content: bytes, at: int) -> tuple[int, int]:
-    """Where the line ends and where the next one begins; -1 if the end is not there yet."""
-    feed = content.find(b"\n", at)
-    carriage = content.find(b"\r", at, feed if feed >= 0 else len(content))
-    if carriage < 0:
-        return feed, feed + 1
-    after = carriage + 1
-    return carriage, after + 1 if content.startswith(b"\n", after) else after
+def _after_empty_lines(text: bytes, at: int) -> int:
+    """Where the first line begins that is not empty."""
+    run = _EMPTY_LINES.match(text, at)
+    return run.end() if run is not None else at
+
+
+def _says(line: bytes) -> bool:
+    """Whether a line is named `data`."""
+    return line.startswith(b"data:") or line.rstrip(_ENDS) == _DATA
+
+
+def _value_of(line: bytes) -> bytes:
+    return line[len(_DATA) + 1 :].removeprefix(b" ")
 
 
 def _require(size: int, most: int) -> None:
     if size > most:
         raise Refusal("upstream_failed", "An event of the upstream is longer than the gateway reads.")
+
+
+def _require_few(count: int) -> None:
+    if count > MOST_AT_ONCE:
+        raise Refusal("upstream_failed", "The upstream sent more events at once than the gateway reads.")

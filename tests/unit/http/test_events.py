@@ -1,13 +1,16 @@
 """Streams of events are taken apart and put together again, wherever they are split; knows nothing of MCP."""
 
 import itertools
+import re
+import tracemalloc
 
 import pytest
+from fakes.steps import calls_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Refusal
-from gateway.http.events import LONGEST_ID, Events
+from gateway.http.events import LONGEST_ID, MOST_AT_ONCE, MOST_LINES, Events
 
 
 class Ear:
@@ -132,3 +135,94 @@ def test_what_is_held_of_one_event_is_bounded(line):
     """Whatever its lines say: of an event that never ends no more is held than may be read."""
     with pytest.raises(Refusal):
         passed(Ear(judges=True), [line] * 2000)
+
+
+def plainly(stream: bytes, ear: Ear) -> bytes:
+    """Line after line, once all is here."""
+    passed: list[bytes] = []
+    held: list[tuple[bytes, bytes]] = []
+    said: list[bytes] = []
+    for line, ending in re.findall(rb"([^\r\n]*)(\r\n|\n|\r|\Z)", stream.removeprefix(b"\xef\xbb\xbf")):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not ending:
+            begins = ear.judges or b"id:".startswith(line[:3])
+            passed.append(b"" if begins else line)
+        elif line:
+            if name == b"data":
+                said.append(value)
+            told = b"id: " + ear.name(value) if name == b"id" and value else line
+            held.append((name, told + ending))
+            if not ear.judges:
+                passed.append(told + ending)
+        else:
+            content = b"\n".join(said)
+            told = ear.event(content) if content else content
+            if told is not content:
+                held = [(name, line) for name, line in held if name != b"data"] + [(b"data", b"data: " + told + b"\n")]
+            if ear.judges:
+                passed += [line for _, line in held]
+            passed.append(ending)
+            held, said = [], []
+    return b"".join(passed)
+
+
+@given(
+    stream=STREAMS, rest=st.sampled_from((b"", b"i", b"id: 9", b"data: x")), at=st.lists(st.integers(0, 200), max_size=6),
+    judges=st.booleans(),
+)  # fmt: skip
+def test_a_stream_is_read_as_line_after_line(stream, rest, at, judges):
+    """The very bytes that a plain reading of the whole gives, and the same is heard."""
+    ear, plain = Ear(judges=judges), Ear(judges=judges)
+    assert passed(ear, split(stream + rest, at)) == plainly(stream + rest, plain)
+    assert ear.heard == plain.heard
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r", b"\r\n"])
+def test_a_judged_event_has_only_so_many_lines(ending):
+    """Each costs work when the event is judged; of one that is not judged no line is looked at."""
+    event = (b"data: bad" + ending) * MOST_LINES
+    assert passed(Ear(judges=True, most=len(event)), [event + ending]).count(b"good") == MOST_LINES
+    with pytest.raises(Refusal):
+        passed(Ear(judges=True, most=10**7), [event + b"data" + ending + ending])
+    event += b"data" + ending + ending
+    assert passed(Ear(judges=False), [event]) == event
+
+
+@pytest.mark.parametrize("judges", [True, False])
+@pytest.mark.parametrize("piece", [b"data:x\n\n", b":\r\r", b"id:1\n"])
+def test_one_read_brings_only_so_many_events_and_ids(judges, piece):
+    """No server has so much to say in so few bytes."""
+    ear = Ear(judges=judges, most=10**7)
+    read = piece * MOST_AT_ONCE + b"\n"
+    assert passed(ear, [read, read]) == (read * 2).replace(b"id:1", b"id: <1>")
+    with pytest.raises(Refusal):
+        passed(ear, [piece + read])
+
+
+@pytest.mark.parametrize("judges", [True, False])
+@pytest.mark.parametrize("line", [b"\n", b"\r", b"\r\n", b"a\n", b"a\r", b"data\n", b"id\n"])
+@pytest.mark.interpreted("only interpreted modules tell of their calls")
+def test_short_lines_are_little_work(judges, line):
+    """No line takes more than two calls, however many others a read has, and a run of empty ones takes as many as one."""
+    few, many = (
+        calls_of(lambda read=line * count: Events(Ear(judges=judges, most=10**7)).pass_on(read, last=False))
+        for count in (10, 20_000)
+    )
+    assert many - few <= (0 if not line.strip() else 2 * (20_000 - 10))
+
+
+@pytest.mark.parametrize("part", [b":\n", b"data:xy\n", b"x"])
+@pytest.mark.interpreted("only interpreted lines are told with what they allocate")
+def test_what_is_held_takes_its_bytes_and_little_more(part):
+    """However short its lines and however small the reads."""
+    events = Events(Ear(judges=True, most=10**6))
+    events.pass_on(b"event: m\n", last=False)
+    tracemalloc.start()
+    try:
+        for _ in range(500):
+            events.pass_on(part * 200, last=False)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held <= 500 * 200 * len(part) * 1.5
