@@ -176,15 +176,15 @@ class EventListener:
 
 
 class _Answer:
-    """One JSON text, of which parts have come."""
+    """One JSON text, of which parts have come; what is read of it stands in one piece, however small they are."""
 
-    __slots__ = ("_answers", "_asks", "_outcome", "_parts", "_size")
+    __slots__ = ("_answers", "_asks", "_outcome", "_size", "_text")
 
     def __init__(self, answers: McpAnswers, asks: Asks, outcome: Outcome) -> None:
         self._answers: Final = answers
         self._asks: Final = asks
         self._outcome: Final = outcome
-        self._parts: list[bytes] = []
+        self._text = bytearray()
         self._size = 0
 
 
@@ -202,10 +202,10 @@ class GatheredList(_Answer):
         self._size += len(content)
         if self._size > LONGEST_LIST:
             raise Refusal("upstream_failed", f"The upstream answered with a list of more than {LONGEST_LIST} bytes.")
-        self._parts.append(content)
+        self._text += content
         if not last:
             return b""
-        whole = b"".join(self._parts)
+        whole = bytes(self._text)
         if self._asks.calls:
             self._answers.note(whole, self._asks, self._outcome)
         return self._answers.cut(whole, self._asks, self._outcome)
@@ -224,11 +224,11 @@ class SeenAnswer(_Answer):
         """Everything as it comes."""
         self._size += len(content)
         if self._size <= LONGEST_ANSWER:
-            self._parts.append(content)
+            self._text += content
             if last:
-                self._answers.note(b"".join(self._parts), self._asks, self._outcome)
+                self._answers.note(bytes(self._text), self._asks, self._outcome)
         else:
-            self._parts = []
+            self._text = bytearray()
         return content
 
 
