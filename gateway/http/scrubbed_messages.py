@@ -37,6 +37,10 @@ class _Opcode:
     PONG: Final = 0xA
 
 
+_EXTENDED: Final = {_Bits.IN_16_BITS: 2, _Bits.IN_64_BITS: 8}
+"""How many bytes of length follow the first two of a frame."""
+
+
 @final
 class ScrubbedMessages:
     """What an upstream sends over a WebSocket without extensions, so that what it says stands there in plain."""
@@ -91,8 +95,9 @@ class ScrubbedMessages:
                 self._left -= len(content)
                 passed.append(self._content(content))
             else:
-                self._head += data[at : at + 1]
-                at += 1
+                missing = _size_of_head(self._head) - len(self._head)
+                self._head += data[at : at + missing]
+                at += missing
                 passed.append(self._begin_frame())
         return self._count(b"".join(passed))
 
@@ -109,10 +114,10 @@ class ScrubbedMessages:
             return b""
         first, second = head[0], head[1]
         self._require_frame(first, second)
-        extended = {_Bits.IN_16_BITS: 2, _Bits.IN_64_BITS: 8}.get(second, 0)
-        if len(head) < _Bits.SHORTEST + extended:
+        size = _size_of_head(head)
+        if len(head) < size:
             return b""
-        length = int.from_bytes(head[_Bits.SHORTEST :]) if extended else second
+        length = int.from_bytes(head[_Bits.SHORTEST :]) if size > _Bits.SHORTEST else second
         if length >> 63:
             raise _broken("has a length of 64 bits")
         self._head = b""
@@ -143,7 +148,8 @@ class ScrubbedMessages:
             if self._left:
                 return b""
             whole, self._control = self._control, None
-            self._layout.append(self._scrubber.stream(self._outcome).pass_on(whole, last=True))
+            if whole:
+                self._layout.append(self._scrubber.stream(self._outcome).pass_on(whole, last=True))
             return self._lay_out(b"")
         message = self._message
         if message is None:
@@ -163,6 +169,11 @@ class ScrubbedMessages:
     def _count(self, passed: bytes) -> bytes:
         self.payload += len(passed)
         return passed
+
+
+def _size_of_head(head: bytes) -> int:
+    """How many bytes the head of a frame has at least, by those that are here."""
+    return _Bits.SHORTEST + _EXTENDED.get(head[1], 0) if len(head) >= _Bits.SHORTEST else _Bits.SHORTEST
 
 
 def _broken(what: str) -> Refusal:

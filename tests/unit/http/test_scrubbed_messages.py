@@ -1,9 +1,10 @@
 """Messages of a WebSocket from which a secret is kept out: across frames and reads, and nothing clean is kept waiting."""
 
 import pytest
+from fakes.steps import calls_of
 from fakes.websocket import frame
 
-from gateway.credentials.scrub import SecretScrubber
+from gateway.credentials.scrub import SecretScrubber, SecretStream
 from gateway.credentials.secret import Secret
 from gateway.errors import Refusal
 from gateway.http.scrubbed_messages import MOST_HELD, ScrubbedMessages
@@ -100,3 +101,35 @@ def test_what_is_no_frame_of_a_server_fails_the_upstream(wire: bytes, why: str) 
     with pytest.raises(Refusal) as refused:
         body.feed(wire)
     assert refused.value.code == "upstream_failed", why
+
+
+class Counted:
+    """Scrubs nothing and counts how many contents it was asked for."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    def head(self, raw: bytes, _outcome: Outcome) -> bytes:
+        return raw
+
+    def stream(self, outcome: Outcome) -> SecretStream:
+        self.streams += 1
+        return SecretScrubber([Secret(KEY)]).stream(outcome)
+
+
+def test_a_control_frame_without_content_is_not_searched() -> None:
+    """There is nothing in it, and a server can send very many of them; those with content are searched."""
+    scrubber = Counted()
+    body = ScrubbedMessages(scrubber, Outcome())
+    wire = frame(b"", 10) * 100 + frame(b"a", 9)
+    assert body.feed(wire) == wire
+    assert scrubber.streams == 1
+
+
+@pytest.mark.interpreted("only interpreted modules tell of their calls")
+def test_a_longer_head_takes_no_more_steps() -> None:
+    """It is taken by what is missing of it, not byte after byte."""
+    short, long = frame(b"." * 200, last=False), frame(b"." * 70_000, last=False)
+    assert calls_of(lambda: following()[0].feed(long)) == calls_of(lambda: following()[0].feed(short)), (
+        "heads of 10 and of 4 bytes"
+    )
