@@ -13,6 +13,8 @@ from gateway.model import Outcome
 
 MOST_HELD: Final = 1024
 """How many parts of frames may wait behind the beginning of what could be the secret; none has more than 127 bytes."""
+MOST_AT_ONCE: Final = 32768
+"""How many frames one read brings at most: where more have room, their contents have fewer than six bytes each."""
 
 
 class _Bits:
@@ -87,7 +89,7 @@ class ScrubbedMessages:
     def feed(self, data: bytes) -> bytes:
         """Pass on framing as it came and content that is no secret. Raises `Refusal` for what is no frame of a server."""
         passed: list[bytes] = []
-        at = 0
+        at = frames = 0
         while at < len(data):
             if self._left:
                 content = data[at : at + self._left]
@@ -99,6 +101,9 @@ class ScrubbedMessages:
                 self._head += data[at : at + missing]
                 at += missing
                 passed.append(self._begin_frame())
+                frames += not self._head
+                if frames > MOST_AT_ONCE:
+                    raise _broken("is one of too many at once")
         return self._count(b"".join(passed))
 
     def end(self) -> bytes:

@@ -7,7 +7,7 @@ from fakes.websocket import frame
 from gateway.credentials.scrub import SecretScrubber, SecretStream
 from gateway.credentials.secret import Secret
 from gateway.errors import Refusal
-from gateway.http.scrubbed_messages import MOST_HELD, ScrubbedMessages
+from gateway.http.scrubbed_messages import MOST_AT_ONCE, MOST_HELD, ScrubbedMessages
 from gateway.model import Outcome
 
 KEY = b"kkey-0123456789"
@@ -133,3 +133,14 @@ def test_a_longer_head_takes_no_more_steps() -> None:
     assert calls_of(lambda: following()[0].feed(long)) == calls_of(lambda: following()[0].feed(short)), (
         "heads of 10 and of 4 bytes"
     )
+
+
+@pytest.mark.parametrize("one", [frame(b"", 10), frame(b"a")])
+def test_one_read_brings_only_so_many_frames(one: bytes) -> None:
+    """Each costs work before others have their turn; as many come again in the next read."""
+    body, _ = following()
+    most = one * MOST_AT_ONCE
+    assert [body.feed(most), body.feed(most)] == [most, most]
+    with pytest.raises(Refusal) as refused:
+        body.feed(most + one)
+    assert refused.value.code == "upstream_failed"
