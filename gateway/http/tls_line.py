@@ -14,8 +14,6 @@ RECORDS: Final = 16
 """How many records are read before others have their turn."""
 _RECORD: Final = 16 * 1024  # RFC 8446 §5.1: none holds more, so nothing of one that was read stays with OpenSSL
 
-_AGAIN: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
 
 @final
 class TlsLine(asyncio.Transport):
@@ -169,7 +167,10 @@ class TlsLine(asyncio.Transport):
         for _ in range(RECORDS):
             try:
                 part = self._tls.recv(_RECORD)
-            except _AGAIN:
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLWantWriteError:  # the answer to a KeyUpdate is stuck, and goes first: `_write` lets reading go on
+                self._loop.remove_reader(self._descriptor)
                 break
             except OSError as problem:
                 error = problem
@@ -193,6 +194,8 @@ class TlsLine(asyncio.Transport):
         if self._lost:
             return
         del self._unsent[:sent]
+        if self.is_reading():
+            self._loop.add_reader(self._descriptor, self._read)  # it may have waited for room, see there
         if self._unsent:
             return
         self._unsent = bytearray()  # an emptied one would keep its size
@@ -210,9 +213,9 @@ class TlsLine(asyncio.Transport):
             try:
                 while sent < len(view):
                     sent += self._tls.send(view[sent:])
-            except _AGAIN:
+            except ssl.SSLWantWriteError:
                 pass
-            except OSError as error:
+            except OSError as error:  # and where half a KeyUpdate has come: OpenSSL waits for its rest, which may never come
                 self._lose(error)
         return sent
 

@@ -1,14 +1,19 @@
 """One connection over TLS: what it holds when it is idle, and that all that was written arrives before its end."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from fakes.certificates import Certificates
+from fakes.records import APPLICATION, HANDSHAKE, KEY_UPDATE, Hand
 
 from gateway.http.tls_context import serving
 from gateway.http.tls_line import RECORDS, TlsLine
@@ -101,9 +106,28 @@ async def connected(folder: Path) -> tuple[TlsLine, Recording, ssl.SSLSocket]:
     protocol = Recording()
     line = TlsLine(far, context, protocol, goodbye=0.5)
     asking = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    asking.keylog_filename = str(folder / "keys")
     tls = asking.wrap_socket(near, server_hostname="x.test", do_handshake_on_connect=False, suppress_ragged_eofs=False)
     await asyncio.gather(line.shake_hands(), asyncio.to_thread(tls.do_handshake))
     return line, protocol, tls
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def fill(sending: socket.socket) -> None:
+    """Send past TLS until the kernel takes no more, even a moment later."""
+    sending.setblocking(False)
+    full = 0
+    while full < 5:
+        full += 1
+        with contextlib.suppress(BlockingIOError):
+            while sending.send(bytes(65536)):
+                full = 0
+        await asyncio.sleep(0.01)
 
 
 def read_all(tls: ssl.SSLSocket) -> bytes:
@@ -184,4 +208,47 @@ async def test_nothing_is_read_while_reading_is_paused(tmp_path: Path) -> None:
     line.abort()
     await asyncio.wait_for(protocol.lost.wait(), 10)
     assert (protocol.told, line.is_closing()) == (["made", "lost"], True)
+    tls.close()
+
+
+async def test_half_a_message_of_a_handshake_ends_the_line(tmp_path: Path) -> None:
+    """OpenSSL writes nothing before the other half of a KeyUpdate has come, and the kernel always has room for nothing."""
+    line, protocol, tls = await connected(tmp_path)
+    hand = Hand(tmp_path / "keys")
+    sent = hand.record(APPLICATION, bytes(16384)) + hand.record(HANDSHAKE, KEY_UPDATE[:4])
+    socket.socket.sendall(tls, sent)
+    async with asyncio.timeout(10):
+        while not line.is_closing():
+            line.write(b"answer")
+            await asyncio.sleep(0.01)
+        await protocol.lost.wait()
+    assert (len(protocol.came), protocol.told[-1]) == (16384, "lost")
+    tls.close()
+
+
+async def test_what_comes_after_a_key_update_waits_until_its_answer_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL reads nothing before that, and while the client does not read nobody asks it again and again."""
+    line, protocol, tls = await connected(tmp_path)
+    hand = Hand(tmp_path / "keys")
+    recv, reads = ssl.SSLSocket.recv, []
+    monkeypatch.setattr(ssl.SSLSocket, "recv", lambda *asked: reads.append(asked) or recv(*asked))
+    with socket.socket(fileno=os.dup(line.get_extra_info("socket").fileno())) as far:
+        await fill(far)
+    socket.socket.sendall(tls, hand.record(HANDSHAKE, KEY_UPDATE))
+    await until(lambda: bool(reads))
+    line.write(b"answer")
+    hand.update()
+    socket.socket.sendall(tls, hand.record(APPLICATION, b"ahead"))
+    await asyncio.sleep(0.2)
+    assert (line.get_write_buffer_size(), bytes(protocol.came), len(reads) < 10) == (6, b"", True)
+    tls.setblocking(False)
+    while not protocol.came or line.get_write_buffer_size():
+        with contextlib.suppress(BlockingIOError):
+            socket.socket.recv(tls, 1 << 20)
+        await asyncio.sleep(0.001)
+    assert bytes(protocol.came) == b"ahead"
+    line.abort()
+    await asyncio.wait_for(protocol.lost.wait(), 10)
     tls.close()
