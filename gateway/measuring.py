@@ -49,7 +49,7 @@ def measure_gateway(figures: Figures, gateway: GatewaySide, ground: Ground) -> N
     listener, pool = gateway.listener, gateway.pool
     followed = [(each.name, each.standing, each.leases) for each in gateway.followed]
     issuers = [(OWN, gateway.standing, gateway.leases), *followed]
-    figures.put("doorward_connections_open", len(listener.connections))
+    figures.put("doorward_connections_open", listener.count())
     figures.put("doorward_connections_turned_away_total", listener.turned_away)
     figures.put("doorward_upstream_connections_open", pool.idle, "idle")
     figures.put("doorward_upstream_connections_open", pool.size - pool.idle, "used")

@@ -39,9 +39,9 @@ class Listener(House):
         super().__init__(serve, limits, sweep)
         self._clock: Final = clock
         self._turns: Final = turns
-        self._plain: Final = PlainDoor(self._connect, clock, turns, self._count)
+        self._plain: Final = PlainDoor(self._connect, clock, turns, self.count)
         self._tls: Final = tls and TlsDoor(
-            tls, self._connect, self._has_room, clock, patience=limits.head_timeout, turns=turns, count=self._count
+            tls, self._connect, self._admit, clock, patience=limits.head_timeout, turns=turns, count=self.count
         )
 
     def listen_on(self, sockets: Iterable[socket.socket]) -> None:
@@ -54,7 +54,12 @@ class Listener(House):
         """A connection has ended: there is room for another one here, and the other processes may know."""
         super().leave(connection)
         if self._turns is not None:
-            self._turns.tell(self._count())
+            self._turns.tell(self.count())
+
+    def count(self) -> int:
+        """How many connections there are, with those that shake hands or were just accepted."""
+        arriving = [*self._plain.arriving, *(() if self._tls is None else self._tls.arriving)]
+        return len(self.connections) + sum(each not in self.connections for each in arriving)
 
     async def drain(self) -> None:
         """Accept nothing more, let requests in flight finish within `limits.drain`, then interrupt what is left."""
@@ -71,12 +76,11 @@ class Listener(House):
             connection.interrupt(Interrupted("drained"))
             connection.abort()
 
-    def _has_room(self, handshakes: int) -> bool:
-        return len(self.connections) + handshakes < self.limits.connections
-
-    def _count(self) -> int:
-        arriving = [*self._plain.arriving, *(() if self._tls is None else self._tls.arriving)]
-        return len(self.connections) + sum(each not in self.connections for each in arriving)
+    def _admit(self, handshakes: int) -> bool:
+        """Whether there is a place for one more that would shake hands; else it is one too many."""
+        full = len(self.connections) + handshakes >= self.limits.connections
+        self.turned_away += full
+        return not full
 
     def _connect(self) -> Downstream:
         return Downstream(self)

@@ -17,6 +17,8 @@ GOODBYE: Final = 2.0
 """Seconds for which a connection that we close waits for the other side's close_notify."""
 TELL_EVERY: Final = 10.0
 """Seconds between two lines in the log about handshakes that failed; the second one counts those of the meantime."""
+_LATE: Final = "TIMED_OUT"
+"""Why a handshake failed whose time is over, spelled as OpenSSL spells its reasons."""
 
 _log = telemetry.logger("tls")
 
@@ -34,21 +36,21 @@ class TlsDoor:
         self,
         live: LiveContext,
         connect: Callable[[], asyncio.Protocol],
-        has_room: Callable[[int], bool],
+        admits: Callable[[int], bool],
         clock: Clock,
         *,
         patience: float,
         turns: Turns | None = None,
         count: Callable[[], int] | None = None,
     ) -> None:
-        """`connect` makes the protocol of a connection; `has_room` is asked with the number of unfinished handshakes.
+        """`connect` makes the protocol of a connection.
 
-        A handshake is given `patience` seconds. With others on the same sockets `turns` says whose
-        turn it is, by the `count` of each.
+        `admits` is asked once about each that comes, with the number of unfinished handshakes. A handshake is given `patience`
+        seconds. With others on the same sockets `turns` says whose turn it is, by the `count` of each.
         """
         self._live: Final = live
         self._connect: Final = connect
-        self._has_room: Final = has_room
+        self._admits: Final = admits
         self._clock: Final = clock
         self._patience: Final = patience
         self._door: Final = Door(self._let_in, count or (lambda: 0), clock, turns)
@@ -74,7 +76,7 @@ class TlsDoor:
         await asyncio.gather(*ended, return_exceptions=True)
 
     def _let_in(self, accepted: socket.socket) -> None:
-        if not self._has_room(len(self._handshakes)):
+        if not self._admits(len(self._handshakes)):
             accepted.close()
             return
         protocol = self._connect()
@@ -89,24 +91,28 @@ class TlsDoor:
             accepted.close()
             return
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) as patience:
                 try:
                     await line.shake_hands()
                 except ssl.SSLError as error:
                     if not isinstance(error, ssl.SSLEOFError):
-                        self._tell(error)
+                        self._tell(error.reason)
                     await line.part()
                     line.drop()
+                except asyncio.CancelledError:
+                    if patience.expired():
+                        self._tell(_LATE)
+                    raise
         except OSError:  # it has gone, or its time is over
             line.drop()
         except BaseException:
             line.drop()
             raise
 
-    def _tell(self, error: ssl.SSLError) -> None:
+    def _tell(self, reason: str | None) -> None:
         """Log why a handshake failed, but only now and then: how many fail is for strangers to decide."""
         self._failures += 1
         now = self._clock.boot()
         if now - self._told >= TELL_EVERY:
-            _log.warning("tls_handshakes_failed", count=self._failures, last=error.reason)
+            _log.warning("tls_handshakes_failed", count=self._failures, last=reason)
             self._told, self._failures = now, 0

@@ -64,7 +64,7 @@ _ROWS: Final = (
     ),
     Metric("doorward_exchanges_open", "gauge", "Exchanges under way: decided, and not ended."),
     # Connections.
-    Metric("doorward_connections_open", "gauge", "Connections of callers."),
+    Metric("doorward_connections_open", "gauge", "Connections of callers, and those that are in their TLS handshake."),
     Metric("doorward_connections_turned_away_total", "counter", "Connections beyond gateway.limits.connections."),
     Metric("doorward_upstream_connections_open", "gauge", "Connections to upstreams.", ("state",)),
     # What a gateway knows of its authority, and of each further issuer.

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from fakes.certificates import Certificates
 from fakes.house import Build, House, RawClient, ScriptedUpstream, get
+from fakes.scraped import scrape
 
 Secure = Callable[..., Awaitable[House]]
 
@@ -195,8 +196,14 @@ def _shaken(tls: ssl.SSLObject) -> bool:
     return True
 
 
-async def test_a_refused_client_that_stays_is_cut(secure: Secure, certificates: Certificates) -> None:
-    """It has the time of a handshake to leave; until then it has a place, as every handshake has."""
+async def test_a_refused_client_that_stays_is_cut(
+    secure: Secure, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the time of a handshake to leave; until then it has a place, as every handshake has.
+
+    The log tells of it once.
+    """
+    monkeypatch.setattr("gateway.http.tls_door.TELL_EVERY", 0.0)
     door = await secure("client_ca: ca.pem", limits="{head_timeout: 500ms}")
     client = await door.connect()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -205,13 +212,15 @@ async def test_a_refused_client_that_stays_is_cut(secure: Secure, certificates: 
     await client.send(outgoing.read())
     while not _shaken(tls):
         incoming.write(await asyncio.wait_for(client.reader.read(65536), 10))
-    await client.send(outgoing.read())
-    incoming.write(await asyncio.wait_for(client.reader.read(65536), 10))
-    with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
-        tls.read(1)
-    assert unshaken(door) == 1
-    assert await client.ended()
-    await until(lambda: unshaken(door) == 0)
+    with structlog.testing.capture_logs() as logged:
+        await client.send(outgoing.read())
+        incoming.write(await asyncio.wait_for(client.reader.read(65536), 10))
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+            tls.read(1)
+        assert unshaken(door) == 1
+        assert await client.ended()
+        await until(lambda: unshaken(door) == 0)
+    assert [entry["last"] for entry in logged] == ["PEER_DID_NOT_RETURN_A_CERTIFICATE"]
 
 
 async def test_a_handshake_that_dawdles_is_cut(secure: Secure) -> None:
@@ -227,14 +236,19 @@ async def test_a_handshake_that_dawdles_is_cut(secure: Secure) -> None:
 
 
 async def test_a_handshake_takes_the_place_of_a_connection(secure: Secure, certificates: Certificates) -> None:
-    """With all places taken by clients that do not go on, a further one is closed at once; later there is room again."""
-    door = await secure(limits="{connections: 2}")
+    """With all places taken by clients that do not go on, a further one is closed at once and counted.
+
+    Later there is room again.
+    """
+    door = await secure(limits="{connections: 2}", admin=", listen: '127.0.0.1:0'")
     first, second = await door.connect(), await door.connect()
     await until(lambda: unshaken(door) == 2)
     third = await door.connect()
     with contextlib.suppress(ConnectionError):
         assert await third.ended()
     assert unshaken(door) == 2
+    told = await scrape(f"http://127.0.0.1:{door.doorward.health_ports[0]}/metrics")
+    assert (told["doorward_connections_open",], told["doorward_connections_turned_away_total",]) == (2, 1)
     first.writer.transport.abort()
     await until(lambda: unshaken(door) == 1)
     fourth = await door.connect(certificates.client())
@@ -323,6 +337,18 @@ async def test_why_handshakes_fail_is_logged_now_and_then(
         ("tls_handshakes_failed", 3),
     ]
     assert {entry["last"] for entry in logged} == {"PEER_DID_NOT_RETURN_A_CERTIFICATE"}
+
+
+async def test_handshakes_that_take_too_long_are_logged(secure: Secure) -> None:
+    """Whoever takes all places with them can be seen."""
+    door = await secure(limits="{head_timeout: 300ms}")
+    with structlog.testing.capture_logs() as logged:
+        client = await door.connect()
+        await client.send(b"\x16\x03\x01")
+        await until(lambda: bool(logged))
+    (entry,) = logged
+    assert (entry["event"], entry["count"], entry["last"]) == ("tls_handshakes_failed", 1, "TIMED_OUT")
+    client.writer.transport.abort()
 
 
 async def test_a_unix_socket_beside_tls_speaks_none(secure: Secure) -> None:
