@@ -7,7 +7,6 @@ before. Whatever one read has brought passes whole or not at all.
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
-from gateway.errors import Refusal
 from gateway.http.body import Body, ClosedBody
 from gateway.http.house import Receiver
 from gateway.http.read_body import ReadBody
@@ -71,14 +70,35 @@ class MeteredBody:
 
     @property
     def open_ended(self) -> bool:
-        """Whether the body may end with its connection now."""
-        return not self._held and _ends_with_connection(self._body)
+        """Whether the body ends with its connection."""
+        return _ends_with_connection(self._body)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the body has come whole, though some of it may have to pass yet."""
+        return self._body.done
 
     def feed(self, data: bytes) -> bytes:
         """Return what to pass on of the bytes that arrived. Raises `BrokenChunkError` and `Refusal`."""
+        passed = self._body.feed(data)
+        self.rest = self._body.rest
+        return self._pass_on(passed)
+
+    def end(self) -> bytes:
+        """The sender closed the connection in good order. What may not pass now does later. Raises `Refusal`."""
         body = self._body
-        passed = body.feed(data)
-        self.rest = body.rest
+        if not isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages, ReadBody)):
+            raise TypeError("only a body that is delimited by its connection ends with it")
+        return self._pass_on(body.end())
+
+    def release(self) -> bytes:
+        """What was held back and is counted now."""
+        passed = b"".join(self._held)
+        self._held.clear()
+        return passed
+
+    def _pass_on(self, passed: bytes) -> bytes:
+        body = self._body
         self._owing = body.payload - self.payload
         if not self._held and self._meter.take(self._owing):
             self.payload = body.payload
@@ -89,24 +109,6 @@ class MeteredBody:
         if len(self._held) == 1:
             self._meter.wait(self._owing, self._ready)
         return b""
-
-    def end(self) -> bytes:
-        """The sender closed the connection in good order. Raises `Refusal` if the very last bytes may not pass."""
-        body = self._body
-        if not isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages, ReadBody)):
-            raise TypeError("only a body that is delimited by its connection ends with it")
-        passed = body.end()
-        if not self._meter.take(body.payload - self.payload):
-            raise Refusal("limit_exceeded", "The last bytes of the response would pass the limit.", retry_after=1)
-        self.payload = body.payload
-        self.done = True
-        return passed
-
-    def release(self) -> bytes:
-        """What was held back and is counted now."""
-        passed = b"".join(self._held)
-        self._held.clear()
-        return passed
 
     def _ready(self) -> None:
         if self._meter.take(self._owing):

@@ -87,11 +87,13 @@ class UpstreamConnection(Sender):
         self._tls = (live, context)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The upstream has closed or reset; only a body that is delimited by that ends well."""
+        """The upstream has closed or reset; a body ends well that has come whole, or is delimited by that."""
         self._lost(self)
         caller, body = self._caller, self._body
         if caller is None:
             return
+        if isinstance(body, MeteredBody) and body.arrived:
+            return  # what is held back of it passes when the meter allows
         if isinstance(body, (ClosedBody, ScrubbedClosedBody, ScrubbedMessages)) and self._is_end(error):
             caller.send(body.end())
             self._ended(caller)
@@ -272,7 +274,8 @@ class UpstreamConnection(Sender):
             caller.send(body.end())
         except Refusal as refusal:
             caller.interrupt(refusal)
-        else:
+            return
+        if body.done:
             self._ended(caller)
 
     def _ended(self, caller: Downstream) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -222,3 +223,61 @@ async def test_a_slow_client_gets_all_of_a_response_whose_upstream_has_left(
     client.writer.transport.resume_reading()
     answer = await client.answer()
     assert (answer.whole, answer.body == body) == (True, True)
+
+
+def answer_in_one(listening: socket.socket, context: ssl.SSLContext, answer: bytes, politely: bool) -> None:
+    """An upstream on a plain socket, whose answer and end leave in one piece; `politely` it says that it is the end."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    accepted, _ = listening.accept()
+
+    def until_done(step: Callable[[], object]) -> object:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                accepted.sendall(outgoing.read())
+                came = accepted.recv(65536)
+                assert came
+                incoming.write(came)
+
+    with accepted:
+        until_done(tls.do_handshake)
+        until_done(lambda: tls.read(65536))
+        tls.write(answer)
+        if politely:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+        accepted.sendall(outgoing.read())
+        accepted.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while accepted.recv(65536):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("framing", "politely", "whole"),
+    [("Content-Length: 5", True, True), ("Content-Length: 5", False, True), ("X: y", True, True), ("X: y", False, False)],
+    ids=["length", "length, cut after it", "close", "cut"],
+)
+@pytest.mark.parametrize("scrub", ["full", "none"])
+async def test_an_end_takes_nothing_from_a_body_that_waits_for_its_meter(
+    house: Build, certificates: Certificates, framing: str, scrub: str, politely: bool, whole: bool
+) -> None:
+    """The upstream has left before its first bytes were counted; what came whole passes when they are, and ends well."""
+    context = certificates.upstream(certificates.issue("127.0.0.1"))
+    answer = f"HTTP/1.1 200 OK\r\n{framing}\r\nConnection: close\r\n\r\nhello".encode()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served = asyncio.get_running_loop().run_in_executor(None, answer_in_one, listening, context, answer, politely)
+        door = await house(
+            url=f"https://127.0.0.1:{listening.getsockname()[1]}",
+            upstream=f"tls: {{ca: ca.pem}}\n    scrub: {scrub}",
+            declare="required\n    limits: {bytes: 64MiB}",
+        )
+        got = await asked(door)
+        await served
+    assert (got.status, got.whole) == (200, whole)
+    assert got.body == b"hello" or not whole
+    await door.stop()
+    _, (response,) = door.exchanges()
+    assert (response["ending"], response["code"]) == (("complete", None) if whole else ("cut", "upstream_failed"))
