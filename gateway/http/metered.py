@@ -78,6 +78,11 @@ class MeteredBody:
         """Whether the body has come whole, though some of it may have to pass yet."""
         return self._body.done
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether frames are followed, and what has passed ends with a whole one."""
+        return not self._held and isinstance(self._body, ScrubbedMessages) and self._body.between_frames
+
     def feed(self, data: bytes) -> bytes:
         """Return what to pass on of the bytes that arrived. Raises `BrokenChunkError` and `Refusal`."""
         passed = self._body.feed(data)

@@ -7,6 +7,7 @@ from gateway.errors import Interrupted, Refusal
 from gateway.http.body import Body
 from gateway.http.downstream import Downstream
 from gateway.http.house import Receiver
+from gateway.http.metered import MeteredBody
 from gateway.http.scrubbed_messages import ScrubbedMessages
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.waiting import Wait
@@ -49,7 +50,7 @@ async def carry(
     try:
         await connection.rest_of_body(Wait(patience, partial(_stood_still, caller)))
     except Refusal as refusal:
-        if isinstance(body, ScrubbedMessages) and body.between_frames and refusal.code in CLOSING:
+        if isinstance(body, (ScrubbedMessages, MeteredBody)) and body.between_frames and refusal.code in CLOSING:
             caller.send(closing_frame(CLOSING[refusal.code], refusal.code))
         raise
 

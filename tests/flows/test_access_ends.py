@@ -185,11 +185,12 @@ async def test_who_waits_for_a_connection_is_answered_and_it_is_given_up(house: 
     await silent.stop()
 
 
+@pytest.mark.parametrize("declare", ["required", "required\n    limits: {bytes: 64MiB}"], ids=["unmetered", "metered"])
 @pytest.mark.parametrize(("scrub", "told"), [("full", b"\x88\x0f\x03\xf0token_revoked"), ("none", b"")])
-async def test_a_websocket_is_told_why_where_a_frame_may_stand(house: Build, scrub: str, told: bytes) -> None:
+async def test_a_websocket_is_told_why_where_a_frame_may_stand(house: Build, scrub: str, told: bytes, declare: str) -> None:
     """Where frames are read anyway, a Close frame with 1008 follows the last whole one; elsewhere it just ends."""
     hello = frame(b"hello")
-    door = await house(partial(begin, SWITCHED + hello), upstream=f"scrub: {scrub}")
+    door = await house(partial(begin, SWITCHED + hello), upstream=f"scrub: {scrub}", declare=declare)
     issued = await door.issue("items.watch")
     client = await door.connect()
     await client.send(get("/api/items/7/events", issued["access_token"], "items.watch", *ASKING))

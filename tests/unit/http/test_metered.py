@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 
+from fakes.websocket import frame
+
+from gateway.credentials.scrub import SecretScrubber
+from gateway.credentials.secret import Secret
 from gateway.http.body import Body, ClosedBody, LengthBody
 from gateway.http.metered import MeteredBody
+from gateway.http.scrubbed_messages import ScrubbedMessages
+from gateway.model import Outcome
 
 
 class Paid:
@@ -65,3 +71,13 @@ def test_a_body_has_arrived_before_it_has_passed() -> None:
     assert (body.feed(b"45"), body.arrived, body.done) == (b"", True, False)
     meter.pay(5)
     assert (connection.passed, body.done, connection.held) == (b"12345", True, False)
+
+
+def test_nothing_stands_between_frames_while_some_are_held() -> None:
+    """What was followed is not what has passed."""
+    body, meter, _ = metered(ScrubbedMessages(SecretScrubber([Secret(b"key-0123456789")]), Outcome()))
+    said = frame(b"hello")
+    assert (body.between_frames, body.feed(said), body.between_frames) == (True, b"", False)
+    meter.pay(len(said))
+    assert body.between_frames
+    assert not metered(ClosedBody(framed=False))[0].between_frames
