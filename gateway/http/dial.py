@@ -99,7 +99,8 @@ def _embedded(address: Address) -> Address:
     """The IPv4 address that a mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to; any other as it is."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64 or address in _COMPATIBLE:
+    # `::` and `::1` stand in the network of the compatible ones, and lead to no IPv4 address (RFC 4291 §2.5.2 and §2.5.3).
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 

@@ -242,11 +242,31 @@ async def test_an_address_outside_the_networks_is_never_dialled(house: Build) ->
         ("::ffff:10.1.2.3", ("10.1.0.0/16",), True),
         ("10.2.2.3", ("10.1.0.0/16",), False),
         ("2606:4700::1111", ("public",), True),
+        ("::1", ("::1/128",), True),
+        ("::1", ("127.0.0.0/8", "0.0.0.0/8"), False),
+        ("::", ("public", "0.0.0.0/8"), False),
+        ("::127.0.0.1", ("public", "::1/128"), False),
+        ("::10.1.2.3", ("10.1.0.0/16",), True),
     ],
 )
 def test_public_means_globally_routable(address: str, networks: tuple[str, ...], permitted: bool) -> None:
     """Loopback, private, link-local and mapped addresses need to be named."""
     assert is_permitted(ipaddress.ip_address(address), networks) is permitted
+
+
+async def test_the_loopback_of_ipv6_is_reached_where_it_is_named(house: Build) -> None:
+    """As `doorward init` names it; `::1` looks like an IPv4 address in one of IPv6, and is none."""
+    upstream = ScriptedUpstream(answer_ok)
+    try:
+        port = await upstream.start(host="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    door = await house(url=f"http://[::1]:{port}", networks='["::1/128"]')
+    client = await door.connect()
+    await client.send(get("/api/items", await door.token()))
+    assert (await client.answer()).body == b"hello"
+    await door.stop()
+    await upstream.stop()
 
 
 async def test_an_https_upstream_is_verified(house: Build, tmp_path: Path) -> None:
