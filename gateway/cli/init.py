@@ -17,6 +17,7 @@ from typing import Final
 from gateway.cli.schema import schema_text
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError, DoorwardError
+from gateway.http.networks import is_permitted
 from gateway.settings.insertion import insert, is_only_extended
 from gateway.settings.load import Loaded, load, load_text
 from gateway.settings.scalars import resolve
@@ -108,7 +109,7 @@ def _networks(host: str) -> tuple[tuple[str, ...], str]:
     addresses = sorted(
         {ip_address(str(address[0]).partition("%")[0]) for *_, address in found}, key=lambda one: (one.version, int(one))
     )
-    networks = dict.fromkeys("public" if one.is_global else f"{one}/{one.max_prefixlen}" for one in addresses)
+    networks = dict.fromkeys("public" if is_permitted(one, ("public",)) else f"{one}/{one.max_prefixlen}" for one in addresses)
     return tuple(networks), "where the name may resolve to: public, or networks"
 
 

@@ -2,22 +2,19 @@
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 from gateway.errors import ProxyError, Refusal
+from gateway.http.networks import Address, is_permitted
 from gateway.http.tls_upstream import connect_securely
 from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
 from gateway.model import Upstream
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 MOST_ADDRESSES: Final = 4
 """How many addresses of a name are tried, one after the other."""
 _UNREACHABLE: Final[ProxyError] = "destination_unavailable"
@@ -72,7 +69,7 @@ async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return Refusal("upstream_failed", f"The name of the upstream {upstream.name} cannot be resolved.", error="dns_error")
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    addresses = [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     permitted = [address for address in addresses if is_permitted(address, upstream.networks)]
     if not permitted:
         return Refusal(
@@ -81,30 +78,3 @@ async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
             error="destination_ip_prohibited",
         )
     return permitted
-
-
-def is_permitted(address: Address, networks: tuple[str, ...]) -> bool:
-    """Whether an upstream may have this address: `public` is what is globally routable, all else must be named as a CIDR."""
-    address = _embedded(address)
-    for network in networks:
-        if network == "public":
-            if address.is_global and not address.is_multicast:
-                return True
-        elif address in _network(network):
-            return True
-    return False
-
-
-def _embedded(address: Address) -> Address:
-    """The IPv4 address that a mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to; any other as it is."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    # `::` and `::1` stand in the network of the compatible ones, and lead to no IPv4 address (RFC 4291 §2.5.2 and §2.5.3).
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-@lru_cache(maxsize=1024)
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_network(text)

@@ -4,11 +4,13 @@ import json
 import os
 import pwd
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.main import main
+from gateway.http.networks import is_permitted
 from gateway.settings.load import load
 
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -182,6 +184,17 @@ def test_names_that_do_not_resolve(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("socket.getaddrinfo", fails)
     assert run("init", *BASIC)[0] == 0
     assert "networks: [public]                 # the name did not resolve" in Path("doorward.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("host", "network"), [("168.63.129.16", "168.63.129.16/32"), ("[::1]", "::1/128"), ("1.1.1.1", "public")]
+)
+def test_what_is_not_public_is_named(run: Run, host: str, network: str) -> None:
+    """By what the gateway itself holds for public, so that what is written can be reached."""
+    assert run("init", "--upstream", f"http://{host}:9100", *BASIC[2:])[0] == 0
+    networks = load(Path("doorward.yaml")).document.upstreams["billing"].networks
+    assert networks == (network,)
+    assert is_permitted(ip_address(host.strip("[]")), networks)
 
 
 def test_adding_to_another_users_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
