@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from ipaddress import ip_address
 from typing import Final
 
@@ -33,18 +34,19 @@ async def dial(
     """Connect to an address in the upstream's networks, or return the `Refusal` that says why there is no connection.
 
     The address that was checked is the one that is connected to, so a name cannot be rebound in between. With `live` it is
-    spoken to over TLS.
+    spoken to over TLS. One address that does not answer leaves the others their part of the time.
     """
     loop = asyncio.get_running_loop()
+    until = loop.time() + upstream.connect_timeout
     problem, error_type = "no address", _UNREACHABLE
     addresses = await _permitted_addresses(upstream)
     if isinstance(addresses, Refusal):
         return addresses
-    for address in addresses[:MOST_ADDRESSES]:
+    tried = addresses[:MOST_ADDRESSES]
+    for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
         try:
-            if live is not None:
-                return await connect_securely(upstream, str(address), live, make)
-            _, connection = await loop.create_connection(make, str(address), upstream.origin.port)
+            async with _part_of(until, left):
+                connection = await _connect(upstream, str(address), make, live)
         except ssl.SSLCertVerificationError:
             problem, error_type = "its certificate does not verify", "tls_certificate_error"
         except ssl.SSLError:
@@ -61,6 +63,25 @@ async def dial(
         else:
             return connection
     return Refusal("upstream_failed", f"The upstream {upstream.name} cannot be reached: {problem}.", error=error_type)
+
+
+async def _connect(
+    upstream: Upstream, address: str, make: Callable[[], UpstreamConnection], live: LiveContext | None
+) -> UpstreamConnection:
+    if live is not None:
+        return await connect_securely(upstream, address, live, make)
+    _, connection = await asyncio.get_running_loop().create_connection(make, address, upstream.origin.port)
+    return connection
+
+
+def _part_of(until: float, left: int) -> AbstractAsyncContextManager[object]:
+    """The time for the next of the addresses that are left: an equal part of what is left, by the time of the event loop.
+
+    The last has all of it, and whoever waits for the connection ends that.
+    """
+    if left == 1:
+        return nullcontext()
+    return asyncio.timeout((until - asyncio.get_running_loop().time()) / left)
 
 
 async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
