@@ -2,18 +2,17 @@
 
 import asyncio
 import errno
-import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from ipaddress import ip_address
 from typing import Final
 
 from gateway.errors import ProxyError, Refusal
-from gateway.http.networks import Address, is_permitted
+from gateway.http.networks import is_permitted
 from gateway.http.tls_upstream import connect_securely
 from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
+from gateway.lookups import Address, Lookups, TooManyLookupsError
 from gateway.model import Upstream
 
 MOST_ADDRESSES: Final = 4
@@ -29,7 +28,7 @@ _ERROR_TYPES: Final[Mapping[int, ProxyError]] = {
 
 
 async def dial(
-    upstream: Upstream, make: Callable[[], UpstreamConnection], live: LiveContext | None = None
+    upstream: Upstream, make: Callable[[], UpstreamConnection], lookups: Lookups, live: LiveContext | None = None
 ) -> UpstreamConnection | Refusal:
     """Connect to an address in the upstream's networks, or return the `Refusal` that says why there is no connection.
 
@@ -39,7 +38,7 @@ async def dial(
     loop = asyncio.get_running_loop()
     until = loop.time() + upstream.connect_timeout
     problem, error_type = "no address", _UNREACHABLE
-    addresses = await _permitted_addresses(upstream)
+    addresses = await _permitted_addresses(upstream, lookups)
     if isinstance(addresses, Refusal):
         return addresses
     tried = addresses[:MOST_ADDRESSES]
@@ -84,14 +83,14 @@ def _part_of(until: float, left: int) -> AbstractAsyncContextManager[object]:
     return asyncio.timeout((until - asyncio.get_running_loop().time()) / left)
 
 
-async def _permitted_addresses(upstream: Upstream) -> list[Address] | Refusal:
-    host, port = upstream.origin.host, upstream.origin.port
+async def _permitted_addresses(upstream: Upstream, lookups: Lookups) -> Sequence[Address] | Refusal:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+        found = await lookups.addresses_of(upstream.origin.host)
+    except TooManyLookupsError:
+        return Refusal("overloaded", "The gateway waits for the addresses of too many names.", retry_after=1, error="dns_error")
+    if not found:
         return Refusal("upstream_failed", f"The name of the upstream {upstream.name} cannot be resolved.", error="dns_error")
-    addresses = [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    permitted = [address for address in addresses if is_permitted(address, upstream.networks)]
+    permitted = [address for address in found if is_permitted(address, upstream.networks)]
     if not permitted:
         return Refusal(
             "upstream_failed",

@@ -4,7 +4,8 @@ import ipaddress
 from functools import lru_cache
 from typing import Final
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from gateway.lookups import Address
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")

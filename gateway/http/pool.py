@@ -16,6 +16,7 @@ from gateway.http.tls_context import UnusableFileError
 from gateway.http.tls_watch import LiveContext, TlsWatch
 from gateway.http.upstream import StaleConnectionError, UpstreamConnection
 from gateway.http.waiting import Wait
+from gateway.lookups import Lookups
 from gateway.model import Upstream
 
 IDLE_PER_KEY: Final = 64
@@ -37,6 +38,7 @@ class Pool:
         self._largest_head: Final = largest_head
         self._idle: Final[dict[PoolKey, deque[UpstreamConnection]]] = {}
         self._open: Final[set[UpstreamConnection]] = set()
+        self._lookups: Final = Lookups()
 
     def take(self, key: PoolKey) -> UpstreamConnection | None:
         """An idle connection of this key, if there is one. Those from before a change of TLS files are ended here."""
@@ -53,14 +55,15 @@ class Pool:
     async def open(self, key: PoolKey, caller: Downstream) -> UpstreamConnection:
         """Dial in a task of its own, for it waits for foreign things, while the request waits for the task.
 
-        Raises `Refusal` with `upstream_failed` or `upstream_timeout`.
+        Raises `Refusal` with `upstream_failed`, `upstream_timeout` or `overloaded`.
         """
         # Nothing here may refer to the frame that waits: it would be left in a circle with what it waits for.
         make = partial(UpstreamConnection, key, self._forget, self._largest_head, self._sweep.turn)
         wait: Wait[asyncio.Task[UpstreamConnection | Refusal]] = Wait(
             key.upstream.connect_timeout, partial(_too_late, key.upstream.name)
         )
-        task = self._clock.spawn(dial(key.upstream, make, self._live(key.upstream)), f"dial {key.upstream.name}")
+        attempt = dial(key.upstream, make, self._lookups, self._live(key.upstream))
+        task = self._clock.spawn(attempt, f"dial {key.upstream.name}")
         task.add_done_callback(partial(caller.resume, wait))
         try:
             result = (await wait).result()

@@ -59,7 +59,7 @@ admin: {{socket: "unix:admin.sock", operators: [{user}]}}
 identities: {{host: {{unix: {{users: {{{user}: {agent}}}}}, same_user: true}}}}
 upstreams:
   api:
-    url: http://up.test:81/base
+    url: http://127.0.0.1:81/base
     credential: key
     token_in: [authorization, x-api-key, api-key]
     networks: [127.0.0.0/8]
@@ -155,9 +155,6 @@ class Turns:
 
     def get_debug(self) -> bool:
         return False
-
-    async def getaddrinfo(self, _host: str, port: int, **_how: object) -> list[tuple]:
-        return [(0, 0, 0, "", ("127.0.0.1", port))]
 
     async def create_connection(self, make: Callable[[], asyncio.Protocol], *_where: object, **_how: object) -> tuple:
         assert self._connected is not None

@@ -1,6 +1,8 @@
 """Bounds that need a whole Doorward to be seen: what happens at each, and just before it."""
 
 import asyncio
+import socket
+import threading
 
 import pytest
 from fakes.house import Build, House, RawClient, ScriptedUpstream, get
@@ -127,6 +129,35 @@ async def test_connecting_has_a_time_out_of_its_own(house: Build) -> None:
     assert not any(name.startswith("dial") for name in door.clock.running)
     assert door.doorward.pool.size == 0
     await silence.stop()
+
+
+async def test_a_name_whose_servers_never_answer_is_looked_up_once(house: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests wait for it, and after them: each is told in time, and one thread is all that they cost."""
+    asked, answer = [], threading.Event()
+    door = await house(url="http://api.test", upstream="timeouts: {connect: 5s}")
+    door.stack.callback(answer.set)
+
+    def hang(host: str, *_: object, **__: object) -> list[tuple]:
+        asked.append(host)
+        answer.wait()
+        return []
+
+    token = await door.token()
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    for _ in range(2):
+        clients = [await door.connect() for _ in range(10)]
+        for client in clients:
+            await client.send(get("/api/items", token))
+        await until(lambda: sum(task.get_name() == "dial api" for task in door.clock._tasks) == 10)
+        pass_seconds(door, 8)
+        for client in clients:
+            assert (await client.answer()).problem["code"] == "upstream_timeout"
+        await until(lambda: not any(name.startswith("dial") for name in door.clock.running))
+    assert asked == ["api.test"]
+    answer.set()
+    client = await door.connect()
+    await client.send(get("/api/items", token))
+    assert (await client.answer()).problem["detail"] == "The name of the upstream api cannot be resolved."
 
 
 async def test_an_exception_reaches_only_so_far_ahead(house: Build) -> None:

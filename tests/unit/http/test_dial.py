@@ -15,6 +15,7 @@ from gateway.http.sender import Turn
 from gateway.http.tls_context import calling
 from gateway.http.tls_watch import LiveContext
 from gateway.http.upstream import UpstreamConnection
+from gateway.lookups import Lookups, TooManyLookupsError
 from gateway.model import Origin, TlsFiles, Upstream
 
 ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]
@@ -23,14 +24,16 @@ ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]
 def named(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     """Let these be the addresses of `api.example`."""
 
-    async def resolve(host: str, port: int, **_more: object) -> list[tuple]:
+    def resolve(host: str, _port: None, **_more: object) -> list[tuple]:
         assert host == "api.example"
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
-async def reached(port: int, *networks: str, live: LiveContext | None = None, patience: float = 5.0) -> str:
+async def reached(
+    port: int, *networks: str, live: LiveContext | None = None, patience: float = 5.0, lookups: Lookups | None = None
+) -> str:
     """The address that `api.example` leads to; or the refusal."""
     upstream = Upstream(
         tenant="t", name="api", origin=Origin("http" if live is None else "https", "api.example", port), prefix="/api",
@@ -38,7 +41,7 @@ async def reached(port: int, *networks: str, live: LiveContext | None = None, pa
     )  # fmt: skip
     key = PoolKey(upstream, "key", "v")
     async with asyncio.timeout(patience):  # as the pool does
-        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()), live)
+        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()), lookups or Lookups(), live)
     if isinstance(result, Refusal):
         return f"{result.code}: {result.detail}"
     address = result._transport.get_extra_info("peername")[0]
@@ -100,3 +103,19 @@ async def test_an_address_outside_the_networks_is_passed_over(monkeypatch: pytes
     assert await dialled(monkeypatch, ADDRESSES, ADDRESSES[6], f"{ADDRESSES[6]}/32") == ADDRESSES[6]
     refused = await dialled(monkeypatch, ADDRESSES, ADDRESSES[0], "10.0.0.0/8")
     assert refused.startswith("upstream_failed: The upstream api resolves to no address in the networks")
+
+
+async def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller hears which upstream it is, and no name."""
+    named(monkeypatch, [])
+    assert await reached(1) == "upstream_failed: The name of the upstream api cannot be resolved."
+
+
+async def test_names_that_nobody_answers_for_are_told_from_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the gateway that has no room, so the caller may come again at once when it has."""
+
+    async def none_left(_lookups: Lookups, _host: str) -> None:
+        raise TooManyLookupsError
+
+    monkeypatch.setattr(Lookups, "addresses_of", none_left)
+    assert await reached(1) == "overloaded: The gateway waits for the addresses of too many names."
