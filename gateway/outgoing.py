@@ -1,13 +1,17 @@
 """Sends requests with aiohttp, and says in one sentence why there is no answer; knows nothing of what is asked and why."""
 
 import os
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from ipaddress import IPv4Address
 from typing import Final, final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.fetched import Answer, FetchError
+from gateway.lookups import Lookups
 
 _CHUNK: Final = 64 * 1024
 _OK: Final = 200
@@ -84,11 +88,40 @@ class Sessions:
     def _session(self, unix: str | None) -> aiohttp.ClientSession:
         session = self._sessions.get(unix)
         if session is None:
-            connector = aiohttp.UnixConnector(unix) if unix is not None else aiohttp.TCPConnector()
+            connector = aiohttp.UnixConnector(unix) if unix is not None else aiohttp.TCPConnector(resolver=_Resolver())
             session = self._sessions[unix] = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
             )
         return session
+
+
+@final
+class _Resolver(AbstractResolver):
+    """Resolves names where nobody waits for a name of somebody else; the threads of the event loop are too few for that."""
+
+    def __init__(self) -> None:
+        self._lookups: Final = Lookups()
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """See `AbstractResolver`. Raises `OSError`."""
+        del family  # the connector wants all of them
+        addresses = await self._lookups.addresses_of(host)
+        if not addresses:
+            raise OSError
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, there: str) -> bytes:

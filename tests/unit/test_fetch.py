@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,34 @@ async def test_a_name_that_does_not_resolve_is_one_sentence(fetch: Fetch) -> Non
     """RFC 6761: .invalid never resolves."""
     with pytest.raises(FetchError, match=r"^https://issuer.invalid cannot be reached"):
         await fetch.request("GET", "https://issuer.invalid/keys")
+
+
+async def test_names_whose_servers_never_answer_hold_up_no_other(
+    fetch: Fetch, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An issuer that cannot be found does not keep a gateway from its authority."""
+    hung, answer, lookup = set(), threading.Event(), socket.getaddrinfo
+
+    def resolve(host: str, *more: Any, **how: Any) -> list[Any]:
+        if not host.endswith(".example"):
+            return lookup(host, *more, **how)
+        hung.add(host)
+        answer.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    asking = [asyncio.ensure_future(fetch.request("GET", f"http://issuer{number}.example")) for number in range(10)]
+    try:
+        async with asyncio.timeout(10):
+            while len(hung) < len(asking):
+                await asyncio.sleep(0.01)
+            told = await fetch.request("GET", server.replace("127.0.0.1", "localhost") + "/echo")
+    finally:
+        answer.set()
+    assert told.status == 200
+    for each in asking:
+        with pytest.raises(FetchError, match="its name does not resolve"):
+            await each
 
 
 @pytest.mark.parametrize(
