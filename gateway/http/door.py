@@ -28,6 +28,14 @@ TAKE_OVER: Final = 8
 _log = telemetry.logger("listener")
 
 
+def source_of(transport: asyncio.BaseTransport) -> str:
+    """Where a connection comes from: an address, or `unix`; empty for one that has been reset, of which nobody can tell."""
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        return str(peer[0])
+    return "" if isinstance(transport.get_extra_info("sockname"), tuple) else "unix"
+
+
 @final
 class Door:
     """Sockets that listen, perhaps for other processes too."""

@@ -10,6 +10,7 @@ from gateway.http.body import Body, ClosedBody, follow
 from gateway.http.challenges import challenges
 from gateway.http.chunked import BrokenChunkError
 from gateway.http.deadlines import ticks
+from gateway.http.door import source_of
 from gateway.http.early import Early
 from gateway.http.framing import Delimiter
 from gateway.http.head import RequestHead
@@ -34,7 +35,7 @@ class Downstream(Sender):
     def __init__(self, house: House) -> None:
         super().__init__(house.sweep.turn)
         self._house: Final = house
-        self.source = "unix"
+        self.source = ""
         self.deadline = house.sweep.tick + house.idle_ticks
         self._patience = 0
         self._life: Coroutine[Wait[Any], Any, None] | None = None
@@ -68,10 +69,10 @@ class Downstream(Sender):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self.source = peer[0]
-        house = self._house
+        house, self.source = self._house, source_of(transport)
+        if not self.source:
+            self._transport.abort()
+            return
         if len(house.connections) >= house.limits.connections:
             house.turned_away += 1
             turn_away(self._transport)

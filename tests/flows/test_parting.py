@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 
 import pytest
 from fakes.house import Build, House, RawClient, ScriptedUpstream, get
@@ -203,6 +204,30 @@ async def test_a_client_that_leaves_while_it_is_held_back_is_noticed(house: Buil
     await door.stop()
     _, (response,) = door.exchanges()
     assert response["ending"] == "client_gone"
+
+
+async def test_a_client_that_has_reset_before_it_is_let_in_is_nobody(house: Build) -> None:
+    """The kernel no longer says where it came from; what it sent must not pass for that of a process of this host."""
+    door = await house(listen='127.0.0.1:0", "unix:gateway.sock', gateway_limits="{connections: 1}")
+    token = await door.token()
+    host, _, port = door.doorward.addresses[0].rpartition(":")
+    for _ in range(3):
+        stranger = socket.create_connection((host, int(port)))
+        stranger.sendall(get("/api/items", token))
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stranger.close()
+    client = await door.connect()
+    await client.send(get("/api/items", token))
+    assert (await client.answer()).status == 200
+    await client.close()
+    await until(lambda: not door.doorward.listener.connections)
+    local = RawClient(*await asyncio.open_unix_connection(str(door.folder / "gateway.sock")))
+    await local.send(get("/api/items", token))
+    assert (await local.answer()).status == 200
+    await local.close()
+    await door.stop()
+    requests, _ = door.exchanges()
+    assert [record["source"] for record in requests] == ["127.0.0.1", "unix"]
 
 
 async def _held(door: House) -> set:
