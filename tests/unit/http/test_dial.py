@@ -31,9 +31,7 @@ def named(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
-async def reached(
-    port: int, *networks: str, live: LiveContext | None = None, patience: float = 5.0, lookups: Lookups | None = None
-) -> str:
+async def reached(port: int, *networks: str, live: LiveContext | None = None, patience: float = 5.0) -> str:
     """The address that `api.example` leads to; or the refusal."""
     upstream = Upstream(
         tenant="t", name="api", origin=Origin("http" if live is None else "https", "api.example", port), prefix="/api",
@@ -41,7 +39,7 @@ async def reached(
     )  # fmt: skip
     key = PoolKey(upstream, "key", "v")
     async with asyncio.timeout(patience):  # as the pool does
-        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()), lookups or Lookups(), live)
+        result = await dial(upstream, lambda: UpstreamConnection(key, lambda _: None, 1024, Turn()), Lookups(), live)
     if isinstance(result, Refusal):
         return f"{result.code}: {result.detail}"
     address = result._transport.get_extra_info("peername")[0]
