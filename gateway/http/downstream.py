@@ -40,8 +40,7 @@ class Downstream(Sender):
         self._patience = 0
         self._life: Coroutine[Wait[Any], Any, None] | None = None
         self._waiting: Wait[Any] | None = None
-        self._ahead = b""
-        self._raw = b""
+        self._ahead = self._raw = b""
         self._fault: Refusal | None = None
         self._holds = 0
         self._full = False
