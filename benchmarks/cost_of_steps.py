@@ -42,7 +42,7 @@ STEP_OF = {
     "_of_bearer": "authenticate",
     "keep": "remember the head",
     "_settled": "record",
-    "pay": "spend",
+    "waiting_for": "spend",
     "decided": "record",
     "received": "close",
 }

@@ -15,7 +15,7 @@ MOST: Final = 64
 
 
 class TooManyLookupsError(OSError):
-    """Those names that are looked up already are all that can be."""
+    """Those names that are looked up already are all that can be, here or on this machine."""
 
 
 @final
@@ -43,7 +43,10 @@ class Lookups:
         if len(self._under_way) >= MOST:
             raise TooManyLookupsError
         loop = asyncio.get_running_loop()
-        Thread(target=self._look_up, args=(host, loop), name=f"lookup of {host}", daemon=True).start()
+        try:
+            Thread(target=self._look_up, args=(host, loop), name=f"lookup of {host}", daemon=True).start()
+        except RuntimeError:  # the system has no thread for it
+            raise TooManyLookupsError from None
         found = self._under_way[host] = loop.create_future()
         return found
 
@@ -52,7 +55,7 @@ class Lookups:
         found: Sequence[Address] = ()
         try:
             found = [_address(*entry[4]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError):
+        except (OSError, ValueError):
             pass  # it has none
         finally:
             with suppress(RuntimeError):  # the loop has ended meanwhile

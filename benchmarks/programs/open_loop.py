@@ -16,6 +16,8 @@ from collections import deque
 import uvloop
 
 WARM_UP = 0.5
+PATIENCE = 30.0
+"""Seconds within which each connection is answered once before the timetable begins: what came before may take its time to end."""
 _MONOTONIC, _NONBLOCK, _ABSOLUTE = 1, 0o4000, 1
 
 
@@ -109,13 +111,25 @@ def figures_of(load: Load, generator: float) -> dict:
     }
 
 
+async def first_answers(load: Load) -> None:
+    """Wait until each connection is free."""
+    until = time.monotonic() + PATIENCE
+    while len(load.free) < load.connections:
+        if time.monotonic() > until or load.failed:
+            sys.exit(
+                f"{len(load.free)} of {load.connections} connections were answered at first, {load.failed} were lost or refused"
+            )
+        await asyncio.sleep(0.01)
+
+
 async def main() -> None:
     order = json.loads(sys.stdin.readline())
     loop = asyncio.get_running_loop()
     load = Load(order)
     for _ in range(order["connections"]):
         _, client = await loop.create_connection(lambda: Client(load), "127.0.0.1", order["port"])
-        load.free.append(client)
+        client.ask(time.monotonic_ns())
+    await first_answers(load)
     load.due = time.monotonic_ns() + 10**7
     descriptor = timer(load.due + load.interval, load.interval)
     loop.add_reader(descriptor, load.tick, descriptor)

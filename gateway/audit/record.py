@@ -17,7 +17,7 @@ SYNCED_WITHIN: Final = 10.0
 """Seconds for which a request of high risk waits for the disk."""
 _TRACE_DIGITS: Final = 32
 _DEAD: Final = frozenset(("token_expired", "token_invalid", "token_revoked", "proof_missing", "proof_invalid"))
-"""What is said of tokens that are whose they say, and open nothing: whoever finds one is a stranger."""
+"""What is said, before the intent is read, of tokens that open nothing: whoever finds one is a stranger, whosever it is."""
 
 
 class Caller(Protocol):
@@ -149,7 +149,7 @@ class Record:
     def _counted(self, code: str) -> bool:
         """Whether this is one of too many for a stranger, and was counted instead of being recorded."""
         book = self._book
-        if self.principal is not None and code not in _DEAD:
+        if self.principal is not None and (self.use is not None or code not in _DEAD):
             return False
         clock = book.clock
         return book.flood.takes(self.source, code, steady=clock.steady(), now=clock.now())

@@ -50,6 +50,8 @@ async def dial(
             problem, error_type = "its certificate does not verify", "tls_certificate_error"
         except ssl.SSLError:
             problem, error_type = "the TLS handshake failed", "tls_protocol_error"
+        except TimeoutError:
+            problem, error_type = "it does not answer", "connection_timeout"
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 return Refusal(

@@ -171,6 +171,7 @@ class TlsLine(asyncio.Transport):
                 break
             except ssl.SSLWantWriteError:  # the answer to a KeyUpdate is stuck, and goes first: `_write` lets reading go on
                 self._loop.remove_reader(self._descriptor)
+                self._loop.add_writer(self._descriptor, self._write)
                 break
             except OSError as problem:
                 error = problem

@@ -37,7 +37,11 @@ class Seal:
         return "<Seal>"
 
     def close(self, name: bytes, purpose: bytes, principal: Principal, upstream: Upstream) -> bytes | None:
-        """The name as this caller may know it; None for one that is too long, or could come back in no header."""
+        """The name as this caller may know it; None for one that is too long, or could come back in no header.
+
+        Blanks around it are no part of it, as they are none of a field value.
+        """
+        name = name.strip(b" \t")
         if len(name) > LONGEST_NAME or _NAME(name) is None:
             return None
         sealed = self._cipher.encrypt(name, _bound_to(purpose, principal, upstream))

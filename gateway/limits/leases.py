@@ -104,6 +104,13 @@ class Leases:
             self._follow(account, limit)
         return account
 
+    def metered(self, limit: Limit) -> Account:
+        """The account of a limit for an exchange that is under way: if the limit is another by now, it goes by that.
+
+        Raises `Refusal` if the gateway keeps too many.
+        """
+        return self._accounts.get(limit.key) or self.account(limit)
+
     def place(self, upstream: Upstream) -> Account:
         """The account of an upstream's places, which the common request finds at once from now on."""
         account = self.account(upstream.places)

@@ -31,7 +31,7 @@ class LeasedMeter:
     def take(self, amount: int) -> bool:
         """Spend so many bytes of each limit, all or none; false if one of them has fewer now."""
         leases = self._leases
-        accounts = [leases.account(limit) for limit in self._limits]
+        accounts = [leases.metered(limit) for limit in self._limits]
         if leases.short_of(accounts, amount) is not None:
             return False
         for account in accounts:
@@ -40,7 +40,7 @@ class LeasedMeter:
 
     def wait(self, amount: int, ready: Callable[[], None]) -> None:
         """Call `ready` when there may be enough, or end the exchange if there will not. Raises `Refusal` if that is known."""
-        accounts = [self._leases.account(limit) for limit in self._limits]
+        accounts = [self._leases.metered(limit) for limit in self._limits]
         short = self._leases.short_of(accounts, amount)
         self._leases.wait_for(short or accounts[0], _Held(self, ready), amount)
 

@@ -1,6 +1,7 @@
 """Finds in the text of an expression the members of variables that it names; knows no values and compiles nothing."""
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -17,12 +18,17 @@ THERE: Final = {AGENT_CLAIMS: "agent.there", SUBJECT_CLAIMS: "subject.there"}
 HAD: Final = {AGENT_CLAIMS: "agent.had", SUBJECT_CLAIMS: "subject.had"}
 """What maps the name of each claim that anything is known of to whether the identity had it; put in likewise."""
 
-_OF_MEMBERS: Final = (PARAMS, *CARRIED, QUERY, FORM)
+_OF_PAIRS: Final = (QUERY, FORM)
+_OF_MEMBERS: Final = (PARAMS, *CARRIED, *_OF_PAIRS)
 _TOKENS: Final = re.compile(
     r"""//[^\n]*|[rR][bB]?(?:"[^"\n]*"|'[^'\n]*')|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
-    r"""|[A-Za-z_][A-Za-z0-9_]*|[^\s]""",
+    r"""|[A-Za-z_][A-Za-z0-9_]*|`[^`\n]*`|[^\s]""",
     re.DOTALL,
 ).finditer
+_LITERAL: Final = re.compile(r"""([A-Za-z]*)(\"{3}|'{3}|["'`])(.*)\2""", re.DOTALL).fullmatch
+_ESCAPE: Final = re.compile(r"\\(?:([0-7]{3})|[xXuU]([0-9A-Fa-f]{8}|[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_QUOTES: Final = "\"'`"
+_CONTROLS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class Member(NamedTuple):
@@ -97,9 +103,14 @@ def pairs_read(variable: str, text: str) -> PairsRead:
     literals = [*(member.literal for member in members if member.variable == variable), *_looked_for(variable, words)]
     last = variable.rpartition(".")[2]
     read = words.count(last) - sum(words[member.named] == last for member in members)
-    if 0 < read == len(literals) and not any("\\" in literal for literal in literals):
+    if 0 < read == len(literals):
         return PairsRead(frozenset(map(_plain, literals)), others=False)
-    return PairsRead(frozenset(_plain(word) for word in words if word[-1] in "\"'" or word.isidentifier()), others=True)
+    named = (
+        word
+        for word, behind in zip(words, [*words[1:], ""], strict=True)
+        if word[-1] in _QUOTES or (word.isidentifier() and behind != "(")  # a function is no name
+    )
+    return PairsRead(frozenset(map(_plain, named)), others=True)
 
 
 def _tokens(text: str) -> list[re.Match[str]]:
@@ -118,8 +129,8 @@ def _members(tokens: list[re.Match[str]]) -> Iterator[_Found]:
             if variable not in _OF_MEMBERS:
                 continue
         match words[follows : follows + 3]:
-            case [".", name, *rest] if name.isidentifier() and rest != ["("]:
-                yield _Found(variable, f'"{name}"', at, follows + 1, follows + 2)
+            case [".", name, *rest] if (name.isidentifier() or (name[0] == "`" and variable in _OF_PAIRS)) and rest != ["("]:
+                yield _Found(variable, f'"{name.strip("`")}"', at, follows + 1, follows + 2)
             case ["[", literal, "]"] if literal[0] in "\"'":
                 yield _Found(variable, literal, at, follows + 1, follows + 3)
 
@@ -135,5 +146,16 @@ def _looked_for(variable: str, words: list[str]) -> Iterator[str]:
 
 
 def _plain(word: str) -> str:
-    """A word, or what stands between the quotes of a literal."""
-    return word.partition(word[-1])[2].strip("\"'") if word[-1] in "\"'" else word
+    """A word, or what a literal means or stands between backticks."""
+    literal = _LITERAL(word)
+    if literal is None:
+        return word
+    kind, quotes, text = literal.groups()
+    return text if "r" in kind.lower() or quotes == "`" else _ESCAPE.sub(_meant, text)
+
+
+def _meant(escape: re.Match[str]) -> str:
+    octal, hexadecimal, other = escape.groups()
+    if other is not None:
+        return _CONTROLS.get(other, other)
+    return chr(int(octal, 8) if octal else min(int(hexadecimal, 16), sys.maxunicode))

@@ -21,11 +21,18 @@ class Servers:
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.answer = Event()
+        self._others = set(threads())
+
+    def threads(self) -> list[Thread]:
+        """Those that look names up; not what another test has left."""
+        return [thread for thread in threads() if thread.name.startswith("lookup of ") and thread not in self._others]
 
     def getaddrinfo(self, host: str, _port: None, **how: object) -> list[tuple]:
         assert how == {"type": socket.SOCK_STREAM}
         self.asked[host] += 1
         host.encode("idna")  # as the real one does first
+        if "\0" in host:
+            raise ValueError("embedded null character")
         if "hung" in host:
             self.answer.wait()
         if not host.endswith(".example"):
@@ -47,12 +54,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
     monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
     yield made
     made.answer.set()
-    for thread in looking_up():
+    for thread in made.threads():
         thread.join(10)
-
-
-def looking_up() -> list[Thread]:
-    return [thread for thread in threads() if thread.name.startswith("lookup of ")]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -84,7 +87,7 @@ async def test_a_real_name_is_found() -> None:
     assert {ip_address("127.0.0.1"), ip_address("::1")} & set(await Lookups().addresses_of("localhost"))
 
 
-@pytest.mark.parametrize("host", ["unknown.test", "a" * 64 + ".example"])
+@pytest.mark.parametrize("host", ["unknown.test", "a" * 64 + ".example", "a\0.example"])
 async def test_a_name_that_is_none_has_no_addresses(servers: Servers, host: str) -> None:
     """Also one that no server may be asked for."""
     assert servers
@@ -97,7 +100,7 @@ async def test_a_name_that_hangs_takes_one_place_and_nobodys_time(servers: Serve
     waiting = [asyncio.ensure_future(lookups.addresses_of("hung.example")) for _ in range(50)]
     await until(lambda: bool(servers.asked))
     assert await lookups.addresses_of("api.example") == ANSWER
-    await until(lambda: len(looking_up()) == 1)
+    await until(lambda: len(servers.threads()) == 1)
     servers.answer.set()
     assert await asyncio.gather(*waiting) == [ANSWER] * 50
     assert servers.asked == {"hung.example": 1, "api.example": 1}
@@ -127,13 +130,28 @@ async def test_so_many_names_are_looked_up_at_once(servers: Servers) -> None:
     with pytest.raises(TooManyLookupsError):
         await lookups.addresses_of("api.example")
     joined = asyncio.ensure_future(lookups.addresses_of("hung.example"))
-    await until(lambda: servers.asked.total() == MOST + 1 and len(looking_up()) == MOST)
+    await until(lambda: servers.asked.total() == MOST + 1 and len(servers.threads()) == MOST)
     assert await lookups.addresses_of("192.0.2.7") == [ip_address("192.0.2.7")]
     servers.answer.set()
     assert await joined == ANSWER
-    await until(lambda: not looking_up())
+    await until(lambda: not servers.threads())
     await asyncio.sleep(0)
     assert await lookups.addresses_of("api.example") == ANSWER
+
+
+async def test_a_machine_that_has_no_thread_left_is_told_as_too_many(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stays behind of it, and the next one may find one."""
+
+    def start(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    lookups = Lookups()
+    with monkeypatch.context() as full:
+        full.setattr(Thread, "start", start)
+        with pytest.raises(TooManyLookupsError):
+            await lookups.addresses_of("api.example")
+    assert await lookups.addresses_of("api.example") == ANSWER
+    assert servers.asked == {"api.example": 1}
 
 
 def test_the_end_of_a_program_waits_for_no_lookup() -> None:

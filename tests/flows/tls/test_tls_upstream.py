@@ -229,7 +229,9 @@ def answer_in_one(listening: socket.socket, context: ssl.SSLContext, answer: byt
     """An upstream on a plain socket, whose answer and end leave in one piece; `politely` it says that it is the end."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    listening.settimeout(10)
     accepted, _ = listening.accept()
+    accepted.settimeout(10)
 
     def until_done(step: Callable[[], object]) -> object:
         while True:

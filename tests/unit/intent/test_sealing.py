@@ -52,8 +52,7 @@ def test_a_name_that_is_no_name_is_not_sealed():
         b"",
         b"x" * (LONGEST_NAME + 1),
         *(b"a%cb" % octet for octet in (*range(9), *range(10, 32), 127)),
-        b" a",
-        b"a\t",
+        b" ",
     ):
         assert Seal(KEY).close(name, b"session", principal(), upstream()) is None
 

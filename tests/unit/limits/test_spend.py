@@ -12,6 +12,7 @@ from gateway.errors import Interrupted, Refusal
 from gateway.http.metered import Meter
 from gateway.http.waiting import Wait
 from gateway.limits.leases import Leases
+from gateway.limits.meter import LeasedMeter
 from gateway.limits.spend import LEASE_WAIT, MOST_WAITS, Owed, Spent, spend
 from gateway.model import Coverage, Limit, Operation, Origin, Permit, Principal, Upstream, Use
 
@@ -82,6 +83,12 @@ class Nobody:
     def ready(self) -> None: ...
 
     def refuse(self, _refusal: Refusal) -> None: ...
+
+
+class Cuttable:
+    """A connection whose exchange may be ended."""
+
+    def interrupt(self, error: Exception) -> None: ...
 
 
 def lent(clock: HandClock | None = None) -> Leases:
@@ -203,6 +210,31 @@ def test_a_lower_limit_takes_back_what_was_lent_ahead(kind: str) -> None:
                     spent += 1
         assert spent <= 3
         assert spent == 3 or kind == "rate", "what was given back may be spent"
+
+    asyncio.run(scene())
+
+
+def test_an_exchange_that_is_under_way_goes_by_the_limit_of_now() -> None:
+    """It takes turns with others without a new lease for each of them, and together they spend no more than that."""
+
+    async def scene() -> None:
+        lending, one, _ = world()
+        before, after = (Limit("bytes", "some", most, 0.0, "of this task") for most in (90_000_000, 1_000_000))
+        meters = [LeasedMeter(one.leases, [limit], Cuttable()) for limit in (before, after)]
+        one.leases.wait_for(one.leases.account(before), Nobody())
+        await settle(lending, one)
+        one.leases.wait_for(one.leases.account(after), Nobody())  # as a request does that begins by it
+        asked = taken = 0
+        while taken < 100:
+            for meter in meters:
+                if meter.take(10_000):
+                    taken += 1
+                else:
+                    asked += 1
+                    meter.wait(10_000, lambda: None)
+            await settle(lending, one)
+        assert asked < 20, "a lease lasts for more than one read"
+        assert not any(meter.take(10_000) for meter in meters)
 
     asyncio.run(scene())
 
