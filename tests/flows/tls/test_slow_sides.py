@@ -84,6 +84,15 @@ def sides(door: House) -> tuple[Downstream, UpstreamConnection]:
     return caller, connection
 
 
+async def check_that_the_client_is_waited_for(door: House) -> None:
+    """With one read that waits for it, and no other behind that."""
+    await until(lambda: waiting(door.doorward.listener.connections))
+    caller, connection = sides(door)
+    assert caller.full
+    assert not connection._tcp.is_reading()
+    check_that_one_read_waits(caller)
+
+
 @pytest.fixture
 def build(house: Build, opened: Open, certificates: Certificates) -> Build:
     """Builds a Doorward with TLS on the sides that are named; the upstream runs the script."""
@@ -122,11 +131,7 @@ async def test_a_client_that_does_not_read_leaves_one_read_here(
     door = await build(secured, sending(piece))
     client = await unread(door, secured, certificates)
     await client.send(get("/api/items", await door.token()))
-    await until(lambda: waiting(door.doorward.listener.connections))
-    caller, connection = sides(door)
-    assert caller.full
-    assert not connection._tcp.is_reading()
-    check_that_one_read_waits(caller)
+    await check_that_the_client_is_waited_for(door)
     client.writer.transport.resume_reading()
     assert len((await client.answer()).body) == BODY
 
@@ -142,11 +147,7 @@ async def test_a_stream_that_is_not_read_leaves_one_read_here(
     token = await door.token("items.read", "items.watch")
     client = await unread(door, "none", certificates)
     await client.send(asking(token) if kind == "messages" else get("/api/items", token))
-    await until(lambda: waiting(door.doorward.listener.connections))
-    caller, connection = sides(door)
-    assert caller.full
-    assert not connection._tcp.is_reading()
-    check_that_one_read_waits(caller)
+    await check_that_the_client_is_waited_for(door)
     client.writer.transport.abort()
 
 
