@@ -58,8 +58,8 @@ class Listener(House):
 
     def count(self) -> int:
         """How many connections there are, with those that shake hands or were just accepted."""
-        arriving = [*self._plain.arriving, *(() if self._tls is None else self._tls.arriving)]
-        return len(self.connections) + sum(each not in self.connections for each in arriving)
+        accepted = sum(each not in self.connections for each in self._plain.arriving)
+        return len(self.connections) + accepted + (0 if self._tls is None else self._tls.arriving)
 
     async def drain(self) -> None:
         """Accept nothing more, let requests in flight finish within `limits.drain`, then interrupt what is left."""

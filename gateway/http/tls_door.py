@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final, final
 
 from gateway import telemetry
@@ -54,14 +54,14 @@ class TlsDoor:
         self._clock: Final = clock
         self._patience: Final = patience
         self._door: Final = Door(self._let_in, count or (lambda: 0), clock, turns)
-        self._handshakes: Final[dict[asyncio.Task[None], asyncio.Protocol]] = {}
+        self._handshakes: Final[dict[asyncio.Protocol, asyncio.Task[None]]] = {}
         self._failures = 0
         self._told = -TELL_EVERY
 
     @property
-    def arriving(self) -> Collection[asyncio.Protocol]:
-        """The protocols of connections whose handshakes have begun, some of which may have been completed just now."""
-        return self._handshakes.values()
+    def arriving(self) -> int:
+        """How many handshakes have begun and are not complete."""
+        return len(self._handshakes)
 
     def open_on(self, listening: socket.socket) -> None:
         """Accept from a socket that listens already."""
@@ -70,19 +70,19 @@ class TlsDoor:
     async def close(self) -> None:
         """Accept nothing more, and drop the handshakes that are not complete."""
         await self._door.close()
-        ended = tuple(self._handshakes)
+        ended = tuple(self._handshakes.values())
         for task in ended:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
 
     def _let_in(self, accepted: socket.socket) -> None:
-        if not self._admits(len(self._handshakes)):
+        if not self._admits(self.arriving):
             accepted.close()
             return
         protocol = self._connect()
         task = self._clock.spawn(self._shake_hands(accepted, protocol), "TLS handshake")
-        self._handshakes[task] = protocol
-        task.add_done_callback(self._handshakes.pop)
+        self._handshakes[protocol] = task
+        task.add_done_callback(lambda _: self._handshakes.pop(protocol, None))
 
     async def _shake_hands(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
@@ -94,6 +94,7 @@ class TlsDoor:
             async with asyncio.timeout(self._patience) as patience:
                 try:
                     await line.shake_hands()
+                    del self._handshakes[protocol]  # at once: the connection counts for itself from here on
                 except ssl.SSLError as error:
                     if not isinstance(error, ssl.SSLEOFError):
                         self._tell(error.reason)

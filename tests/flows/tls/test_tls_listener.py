@@ -43,7 +43,7 @@ async def refused(door: House, context: ssl.SSLContext) -> bool:
 def unshaken(door: House) -> int:
     """How many handshakes have begun and are not complete."""
     assert door.doorward.listener._tls is not None
-    return len(door.doorward.listener._tls.arriving)
+    return door.doorward.listener._tls.arriving
 
 
 async def until(condition: Callable[[], bool]) -> None:

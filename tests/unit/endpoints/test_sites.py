@@ -82,9 +82,9 @@ def test_over_tls_the_same_is_answered(tmp_path: Path, run):
         assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200 OK")
         async with Fetch() as fetch:
             assert (await fetch.request("GET", "http://doorward/", unix=str(tmp_path / "a.sock"))).status == 200
-        assert len(site._doors[0].arriving) == 1
+        assert site._doors[0].arriving == 1
         await site.stop()
-        assert len(site._doors[0].arriving) == 0
+        assert site._doors[0].arriving == 0
         for each in (idle, writer):
             each.close()
 

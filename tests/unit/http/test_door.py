@@ -3,13 +3,20 @@
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from fakes.certificates import Certificates
 from fakes.clock import TurnedClock
 
 from gateway.http import door as door_module
 from gateway.http.door import AT_ONCE
 from gateway.http.plain_door import PlainDoor
+from gateway.http.tls_context import serving
+from gateway.http.tls_door import TlsDoor
+from gateway.http.tls_watch import LiveContext
+from gateway.model import TlsFiles
 
 
 class Guest(asyncio.Protocol):
@@ -21,6 +28,17 @@ class Guest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.write(b"in")
+        transport.close()
+
+
+class Arrival(asyncio.Protocol):
+    """Does something in the turn in which it becomes a connection, once the handshake has nothing more to do."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        asyncio.get_running_loop().call_soon(self._then)
         transport.close()
 
 
@@ -90,3 +108,30 @@ async def test_whoever_was_accepted_is_let_in_though_the_door_closes() -> None:
     await door.close()
     assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 2), 5) == b"in"
     client.close()
+
+
+async def test_a_complete_handshake_counts_as_one_no_more(tmp_path: Path) -> None:
+    """Else a connection would be counted twice for a turn, or each count would have to look at every handshake."""
+    certificates = Certificates(tmp_path)
+    certificates.write("own", "127.0.0.1")
+    clock = TurnedClock()
+    live = LiveContext("test", TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key")), serving, clock.now())
+    seen: list[int] = []
+    met: list[int] = []
+
+    def admits(arriving: int) -> bool:
+        met.append(arriving)
+        return True
+
+    door = TlsDoor(live, lambda: Arrival(lambda: seen.append(door.arriving)), admits, clock, patience=10)
+    opened = listening()
+    door.open_on(opened)
+    port = opened.getsockname()[1]
+    idle = socket.create_connection(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=certificates.client())
+    await reader.read()
+    writer.close()
+    assert (met, seen) == ([0, 1], [1])
+    idle.close()
+    await door.close()
+    assert door.arriving == 0
