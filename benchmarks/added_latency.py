@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from benchmarks.scenario import Column, Figures, Scenario
+from benchmarks.scenario import STOLEN, Column, Figures, Scenario
 from benchmarks.scene import Peer
 
 RATE = 1000
@@ -51,6 +51,7 @@ SCENARIOS = (
             Column("cpu_us", "CPU µs", 1),
             Column("late_us", "sent late µs"),
             Column("generator", "generator's CPU", 2),
+            STOLEN,
             Column("unanswered", "unanswered"),
             Column("failed", "failed"),
         ),

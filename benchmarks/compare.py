@@ -15,9 +15,11 @@ import resource
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks import added_latency, event_streams, start_and_memory, throughput, tokens
+from benchmarks.machine import with_steal
 from benchmarks.peers import PEERS, REMARKS
 from benchmarks.peers.doorward import PARAM
 from benchmarks.proof import prove
@@ -42,7 +44,8 @@ def main() -> int:
     print(
         f"Cores: the proxy has core {arguments.proxy_core}; wrk, our own generators and the upstream share core "
         f"{arguments.load_core}.\nMedians of interleaved runs; ± is half of least to greatest; ratios are medians of each "
-        f"round's.\nothers' CPU: cores used by anything else on this machine meanwhile; more than 0.1 means that it was not quiet.",
+        f"round's.\nothers' CPU: cores used by anything else on this machine meanwhile; most stolen: cores that the host "
+        "took away in the worst run. More than 0.1 of either means that it was not quiet.",
     )
     for stage, scenarios in itertools.groupby(wanted, key=lambda each: each.stage):
         measure_stage(stage, list(scenarios), arguments)
@@ -162,7 +165,7 @@ def measure(scenario: Scenario, scene: Scene, peers: list[Peer], arguments: argp
         if scenario.prepare is not None:
             scenario.prepare(scene, seconds)
         for peer in peers:
-            runs[peer.name].append(scenario.measure(peer, seconds))
+            runs[peer.name].append(with_steal(partial(scenario.measure, peer, seconds)))
     if scenario.conclude is not None:
         scenario.conclude(runs)
     print(f"\n{scenario.name}: {scenario.title} ({repeats} x {seconds} s)")

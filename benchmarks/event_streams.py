@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from benchmarks import upstreams
-from benchmarks.scenario import Column, Figures, Scenario, Stage
+from benchmarks.scenario import STOLEN, Column, Figures, Scenario, Stage
 from benchmarks.scene import Peer
 
 STREAMS = 200
@@ -44,6 +44,7 @@ SCENARIOS = (
             Column("cpu_share", "CPU of core", 2),
             Column("arrived", "arrived", 3),
             Column("load_share", "load's core", 2),
+            STOLEN,
             Column("broken", "broken"),
         ),
         stage=Stage(upstream=upstreams.events),

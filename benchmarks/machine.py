@@ -6,6 +6,8 @@ import platform
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peers.intercepting import PLACE
@@ -40,16 +42,23 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def steal_seconds() -> float:
-    """What the host has taken away from all cores since boot."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
-    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+def with_steal(run: Callable[[], dict]) -> dict:
+    """The figures of one run, and as `steal` how many cores the host took away meanwhile."""
+    stolen, began = _steal_seconds(), time.monotonic()
+    figures = run()
+    return {**figures, "steal": round((_steal_seconds() - stolen) / (time.monotonic() - began), 2)}
 
 
 def busy_seconds() -> float:
     """What all processes together have used of all cores since boot."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return sum(int(fields[number]) for number in (1, 2, 3, 6, 7)) / os.sysconf("SC_CLK_TCK")
+
+
+def _steal_seconds() -> float:
+    """What the host has taken away from all cores since boot."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def _siblings() -> bool:

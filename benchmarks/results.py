@@ -49,6 +49,10 @@ def median(runs: Iterable[dict], key: str) -> float | None:
     return statistics.median(found) if found else None
 
 
+def most(runs: Iterable[dict], key: str) -> float | None:
+    return max(figures(runs, key), default=None)
+
+
 def spread(runs: Iterable[dict], key: str) -> float | None:
     """Half of what lies between the least and the greatest, as a part of the median."""
     found = figures(runs, key)

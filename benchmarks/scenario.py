@@ -1,10 +1,11 @@
 """What a scenario is: who is measured, at what, and which figures come out; knows no scenario and measures nothing."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks import upstreams
+from benchmarks.results import median, most
 from benchmarks.scene import Peer, Scene
 
 Figures = dict[str, float | None]
@@ -17,6 +18,12 @@ class Column:
     key: str
     title: str
     digits: int = 0
+    of_runs: Callable[[Iterable[dict], str], float | None] = median
+    """What is shown of many runs."""
+
+
+STOLEN = Column("steal", "most stolen", 2, most)
+"""What the host took from all cores, in cores, in the run from which it took most; every run says its own."""
 
 
 @dataclass(frozen=True)

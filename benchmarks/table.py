@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from benchmarks.results import median, ratio, spread
+from benchmarks.results import ratio, spread
 from benchmarks.scenario import Scenario
 
 Rows = list[list[str]]
@@ -15,7 +15,7 @@ def rows_of(scenario: Scenario, runs: dict[str, list[dict]]) -> Rows:
     header = ["", *(column.title for column in scenario.columns), "spread", *(f"to {name}" for name in against)]
     rows = [header]
     for name, mine in runs.items():
-        figures = [number(median(mine, column.key), column.digits) for column in scenario.columns]
+        figures = [number(column.of_runs(mine, column.key), column.digits) for column in scenario.columns]
         wide = spread(mine, first.key)
         ratios = [number(ratio(mine, runs[other], first.key), 2) for other in against]
         rows.append([name, *figures, f"±{wide:.0%}" if wide is not None else "", *ratios])

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 
 from benchmarks import machine, tokens
-from benchmarks.scenario import Column, Figures, Scenario, Stage
+from benchmarks.scenario import STOLEN, Column, Figures, Scenario, Stage
 from benchmarks.scene import Peer, Scene
 
 COLUMNS = (
@@ -15,6 +15,7 @@ COLUMNS = (
     Column("p50_us", "p50 µs"),
     Column("p90_us", "p90 µs"),
     Column("strangers", "others' CPU", 2),
+    STOLEN,
     Column("failed", "failed"),
 )
 EVERYBODY = ("direct", "doorward", "envoy", "envoy-no-cache", "haproxy", "nginx", "mitmproxy", "aiohttp")
@@ -57,7 +58,7 @@ def closed_loop(path: str, connections: int, script: Script | None = None) -> Ca
             file = peer.scene.folder / f"{peer.name}.lua"
             file.write_text(script(peer, peer.scene.round))
             words += ["-s", str(file)]
-        steal, busy, proxy = machine.steal_seconds(), machine.busy_seconds(), peer.cpu_seconds()
+        busy, proxy = machine.busy_seconds(), peer.cpu_seconds()
         upstream, load = peer.scene.upstream_seconds(), _children_seconds()
         url = f"http://127.0.0.1:{peer.port}{peer.prefix}{path}"
         done = subprocess.run([*words, url], capture_output=True, text=True, check=True)
@@ -66,7 +67,6 @@ def closed_loop(path: str, connections: int, script: Script | None = None) -> Ca
         return {
             **figures_of(done.stdout, proxy),
             "strangers": round(max(0.0, machine.busy_seconds() - busy - known) / seconds, 2),
-            "steal": round((machine.steal_seconds() - steal) / seconds, 2),
         }
 
     return measure

@@ -9,14 +9,17 @@ import contextlib
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import upstreams
 from benchmarks.installations import make, started
-from benchmarks.results import median, save
+from benchmarks.machine import with_steal
+from benchmarks.results import median, most, save
 from benchmarks.revocation import token_of
+from benchmarks.scenario import STOLEN
 from benchmarks.scene import Scene, end, family
-from benchmarks.table import Rows, as_text
+from benchmarks.table import Rows, as_text, number
 from benchmarks.throughput import REPEATED, closed_loop
 
 SETTINGS = {"one process": "", "2 workers": ", workers: 2"}
@@ -62,19 +65,19 @@ def measure(limits: str, arguments: argparse.Namespace) -> dict:
             os.sched_yield()
         run = closed_loop(REPEATED, CONNECTIONS)
         run(peer, 1)
-        figures = run(peer, arguments.seconds)
+        figures = with_steal(partial(run, peer, arguments.seconds))
         figures["cores"] = round(figures["cpu_us"] * figures["rps"] / 1e6, 2)
         return figures
 
 
 def rows_of(runs: dict[str, list[dict]]) -> Rows:
     """One line for each setting: medians over rounds."""
-    rows = [["", "requests/s", "CPU µs", "cores used", "p50 µs", "others' CPU", "failed"]]
+    rows = [["", "requests/s", "CPU µs", "cores used", "p50 µs", "others' CPU", STOLEN.title, "failed"]]
     for name, each in runs.items():
         figures = {key: median(each, key) for key in ("rps", "cpu_us", "cores", "p50_us", "strangers")}
         rows.append([
             name, f"{figures['rps']:,.0f}", f"{figures['cpu_us']:.1f}", f"{figures['cores']:.2f}", f"{figures['p50_us']:,.0f}",
-            f"{figures['strangers']:.2f}", f"{sum(run['failed'] for run in each):,}",
+            f"{figures['strangers']:.2f}", number(most(each, STOLEN.key), STOLEN.digits), f"{sum(run['failed'] for run in each):,}",
         ])  # fmt: skip
     return rows
 

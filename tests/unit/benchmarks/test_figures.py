@@ -1,9 +1,14 @@
 """What the benchmarks read, combine and draw is what was measured; knows no proxy and takes no time itself."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from benchmarks.machine import with_steal
 from benchmarks.plot import LABEL, VALUE, WIDTH, Bar, Panel, draw
 from benchmarks.results import median, percentile, ratio, spread
+from benchmarks.scenario import STOLEN
+from benchmarks.table import rows_of
 from benchmarks.throughput import SCENARIOS, figures_of
 
 SAID = """Running 4s test @ http://127.0.0.1:1/
@@ -49,6 +54,21 @@ def test_spread_and_median_pass_over_what_is_missing():
     assert spread(runs, "x") == 0.1
     assert median(runs, "y") is None
     assert spread(runs, "y") is None
+
+
+def test_one_disturbed_run_of_many_is_seen():
+    """The median would hide that the host took most of a core in two rounds of five."""
+    runs = {"envoy": [{"rps": 10.0, "steal": steal} for steal in (0.0, 0.01, 0.0, 0.89, 0.4)]}
+    header, row = rows_of(SCENARIOS[0], runs)
+    assert row[header.index(STOLEN.title)] == "0.89"
+
+
+def test_what_the_host_takes_meanwhile_counts_in_cores(monkeypatch: pytest.MonkeyPatch):
+    """Two seconds taken in the four of a run are half a core."""
+    moments = {"stolen": iter((7.0, 9.0)), "now": iter((100.0, 104.0))}
+    monkeypatch.setattr("benchmarks.machine._steal_seconds", lambda: next(moments["stolen"]))
+    monkeypatch.setattr("benchmarks.machine.time", SimpleNamespace(monotonic=lambda: next(moments["now"])))
+    assert with_steal(lambda: {"rps": 1.0}) == {"rps": 1.0, "steal": 0.5}
 
 
 @pytest.mark.parametrize(("part", "value"), [(0.5, 51), (0.99, 100), (1.0, 100), (0.0, 1)])
