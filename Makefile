@@ -35,9 +35,11 @@ format: .venv/.development ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.development .venv/serving/.done ## measure steps, one core of Doorward beside one core of its peers, bodies, revocations, reloads and workers
+bench: .venv/.development .venv/serving/.done ## measure steps, memories, one core of Doorward beside one core of its peers, bodies, revocations, reloads and workers
 	$(BIN)/python -m benchmarks.cost_of_steps
 	test ! -e build/compiled/.done || PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks.cost_of_steps
+	$(BIN)/python -m benchmarks.levers
+	test ! -e build/compiled/.done || PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks.levers
 	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.large_bodies

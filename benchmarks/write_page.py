@@ -13,6 +13,7 @@ from benchmarks.compare import SCENARIOS
 from benchmarks.cost_of_steps import rows_of as rows_of_steps
 from benchmarks.decisions import rows_of as rows_of_decisions
 from benchmarks.exchange import rows_of as rows_of_exchanges
+from benchmarks.levers import rows_of as rows_of_levers
 from benchmarks.plot import Bar, Panel, draw
 from benchmarks.results import FILE, median, read
 from benchmarks.revocation import rows_of as rows_of_revocations
@@ -122,7 +123,7 @@ def of_builds(part: str, counted: str, kinds: str, as_rows: Callable[[dict], Row
     def written(document: dict) -> Iterator[str]:
         for build, measured in document.get(part, {}).items():
             rounds = f"{measured['rounds']} rounds of {measured[counted]:,} {counted}"
-            yield f"{build.capitalize()}, {rounds}, commit {measured['commit']}:"
+            yield f"{build.capitalize()}, {rounds}; {_ran(measured)}:"
             yield ""
             yield from as_markdown(as_rows(measured[kinds]))
             yield ""
@@ -227,6 +228,7 @@ PARTS: dict[str, Callable[[dict], Iterator[str]]] = {
     "plot": plot,
     "tables": tables,
     "steps": of_builds("steps", "requests", "kinds", rows_of_steps),
+    "levers": of_builds("levers", "requests", "kinds", rows_of_levers),
     "decisions": of_builds("decisions", "decisions", "taken", rows_of_decisions),
     "bodies": bodies,
     "soak": soak,
