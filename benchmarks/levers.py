@@ -1,7 +1,7 @@
 """What each thing that is remembered saves of a request, in process and without a kernel; knows no step of a request.
 
 The same requests go through the snapshot in force, and through one that lacks one memory; what it takes longer is what the memory
-gains. `flows/test_memory.py` shows that nothing else differs. Rounds are interleaved.
+gains. `flows/test_memory.py` shows that answers and records are the same without any of them. Rounds are interleaved.
 
     python -m benchmarks.levers --requests 2000 --rounds 9
     PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. python -m benchmarks.levers      after `make compiled`
@@ -15,18 +15,13 @@ from dataclasses import replace
 import uvloop
 
 from benchmarks.cost_of_steps import build
+from benchmarks.forgetful import forgetful_relay, forgetful_standing, without_any, without_each
 from benchmarks.request_in_process import KINDS, RESPONSE, Bench, Idle, prepared, request
 from benchmarks.results import median, save, spread
 from benchmarks.table import Rows, as_text
 from gateway.handle_request import handle_request
 from gateway.http.downstream import Downstream
-from gateway.http.fields import Vocabulary
 from gateway.http.house import House
-from gateway.http.memory import Memory
-from gateway.http.permitted import Permitted
-from gateway.http.relay import Relay
-from gateway.identity.issuers import Issuers
-from gateway.identity.standing import Standing
 from gateway.snapshot import Snapshot
 
 EVERYTHING = "everything is remembered"
@@ -36,38 +31,10 @@ BODY = RESPONSE[-1024:]
 
 async def snapshots(bench: Bench) -> dict[str, Snapshot]:
     """The snapshot in force, and for each memory one without it."""
-    now, known = bench.snapshot, bench.snapshot.standing
-    standing = Standing(
-        known.clock, issuer=known.issuer, audience=known.audience, tenants=known.tenants, prefix=known.prefix.decode(),
-        max_staleness=3600.0, tokens=0,
-    )  # fmt: skip
-    await bench.doorward.authority.feed.subscribe(standing)
-    reading = forgetful(now.admission.vocabulary)
-    relay = now.relay
-    without = {
-        "verified tokens": {"standing": standing, "issuers": Issuers([standing])},
-        "permitted heads and their fields": {
-            "admission": now.admission._replace(
-                permitted=Permitted(now.admission.vocabulary, now.admission.limits.headers, entries=0)
-            )
-        },
-        "header lines": {"admission": now.admission._replace(vocabulary=reading)},
-        "declarations": {"intents": now.intents._replace(declarations=Memory(0))},
-        "response heads": {"relay": Relay(relay.pool, relay._vocabulary, relay._limits, known.clock, Memory(0))},
-    }
-    nothing = {
-        **{name: value for parts in without.values() for name, value in parts.items()},
-        "admission": now.admission._replace(
-            vocabulary=reading, permitted=Permitted(reading, now.admission.limits.headers, entries=0)
-        ),
-        "relay": Relay(relay.pool, forgetful(relay._vocabulary), relay._limits, known.clock, Memory(0)),
-    }
-    found = {EVERYTHING: now, **{f"no {name}": replace(now, **parts) for name, parts in without.items()}}
-    return {**found, NOTHING: replace(now, **nothing)}
-
-
-def forgetful(vocabulary: Vocabulary) -> Vocabulary:
-    return Vocabulary(roles=vocabulary._roles, dropped_prefixes=vocabulary._dropped_prefixes, remembers=False)
+    now = bench.snapshot
+    standing = await forgetful_standing(now, bench.doorward.authority)
+    without = {f"no {name}": replace(now, **parts) for name, parts in without_each(now, standing).items()}
+    return {EVERYTHING: now, **without, NOTHING: without_any(now, standing, forgetful_relay(now))}
 
 
 class Client:

@@ -2,55 +2,28 @@
 
 import asyncio
 import random
-from dataclasses import replace
 
 from fakes.clock import TurnedClock
 from fakes.house import Build, House, RawClient, ScriptedUpstream, get
 
+from benchmarks.forgetful import forgetful_relay, forgetful_standing, without_any
 from gateway.audit.flood import Flood
 from gateway.errors import DoorwardError
 from gateway.handle_request import handle_request
 from gateway.http.bound import bind_address
-from gateway.http.fields import Vocabulary
 from gateway.http.listener import Listener
 from gateway.http.memory import DATED, ENTRIES, LARGEST, Memory
-from gateway.http.permitted import Permitted
-from gateway.identity.issuers import Issuers
-from gateway.identity.standing import Standing
 from gateway.snapshot import Snapshot
-
-
-def without_memory(vocabulary: Vocabulary) -> Vocabulary:
-    """The same vocabulary, which reads every line anew."""
-    return Vocabulary(roles=vocabulary._roles, dropped_prefixes=vocabulary._dropped_prefixes, remembers=False)
 
 
 async def beside(door: House) -> tuple[Listener, str]:
     """A second listener on the same authority, policy and log, whose every request goes the whole way."""
     snapshot = door.doorward.snapshot
-    known = snapshot.standing
-    standing = Standing(
-        door.clock, issuer=known.issuer, audience=known.audience, tenants=known.tenants, prefix="dwt_", max_staleness=10.0,
-        tokens=0,
-    )  # fmt: skip
-    await door.doorward.authority.feed.subscribe(standing)
-    relay = type(snapshot.relay)(
-        snapshot.relay.pool, without_memory(snapshot.relay._vocabulary), snapshot.relay._limits, door.clock, Memory(0)
-    )
+    standing, relay = await forgetful_standing(snapshot, door.doorward.authority), forgetful_relay(snapshot)
 
     def forgetful() -> Snapshot:
         """The snapshot in force, without anything that could be remembered."""
-        now = door.doorward.snapshot
-        reading = without_memory(now.admission.vocabulary)
-        permitted = Permitted(reading, now.admission.limits.headers, entries=0)
-        return replace(
-            now,
-            issuers=Issuers([standing]),
-            standing=standing,
-            admission=now.admission._replace(vocabulary=reading, permitted=permitted),
-            intents=now.intents._replace(declarations=Memory(0)),
-            relay=relay,
-        )
+        return without_any(door.doorward.snapshot, standing, relay)
 
     listener = Listener(
         lambda caller: handle_request(forgetful(), caller), snapshot.admission.limits, door.doorward.sweep, door.clock
